@@ -1,0 +1,23 @@
+"""Fixtures that every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Returns a function: the folder of a real data set by name, or a skip that says why."""
+
+    def find(name):
+        root = Path(os.environ.get("TFDISTILL_TEST_DATA", CHECKOUT.parent / "shared" / "data"))
+        if not (root / name).exists():
+            pytest.skip(f"no data set '{name}' in {root} (set TFDISTILL_TEST_DATA to the folder that holds it)")
+        return root / name
+
+    return find

@@ -1,0 +1,108 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill.losses import FeatureDistillation
+
+GENERATOR = np.random.default_rng(2)
+TEACHER = GENERATOR.normal(size=(6, 3)).astype("float32")
+STUDENT = GENERATOR.normal(size=(6, 3)).astype("float32")
+
+
+def model(width, name="hidden"):
+    return keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(width, name=name), keras.layers.Dense(2, name="out")]
+    )
+
+
+def test_mse_is_the_mean_over_examples_and_features():
+    np.testing.assert_allclose(
+        FeatureDistillation().compute_loss(TEACHER, STUDENT), np.mean((TEACHER - STUDENT) ** 2), rtol=1e-6
+    )
+
+
+def test_sample_weights_multiply_and_the_batch_size_divides():
+    weights = np.array([0, 1, 2, 0, 0, 3], "float32")
+    expected = np.dot(weights, ((TEACHER - STUDENT) ** 2).mean(-1)) / 6
+    np.testing.assert_allclose(
+        FeatureDistillation().compute_loss(TEACHER, STUDENT, sample_weight=weights), expected, rtol=1e-5
+    )
+
+
+def test_cosine_similarity_is_keras_own_and_minus_one_at_best():
+    loss = FeatureDistillation("cosine_similarity")
+    np.testing.assert_allclose(loss.compute_loss(TEACHER, 5 * TEACHER), -1.0, rtol=1e-5)
+    theirs = keras.distillation.FeatureDistillation("cosine_similarity")
+    np.testing.assert_allclose(loss.compute_loss(TEACHER, STUDENT), theirs.compute_loss(TEACHER, STUDENT), rtol=1e-5)
+
+
+def test_float16_features_are_compared_in_float32():
+    # 300² overflows float16
+    teacher, student = tf.fill((2, 3), tf.constant(300.0, "float16")), tf.zeros((2, 3), "float16")
+    np.testing.assert_allclose(FeatureDistillation().compute_loss(teacher, student), 90000.0)
+
+
+def test_none_skips_an_output_of_a_layer():
+    loss = FeatureDistillation(["mse", None])
+    np.testing.assert_allclose(
+        loss.compute_loss([TEACHER, TEACHER], [STUDENT, STUDENT]), np.mean((TEACHER - STUDENT) ** 2), rtol=1e-6
+    )
+
+
+def test_no_gradient_reaches_the_teacher():
+    teacher = tf.Variable(TEACHER)
+    with tf.GradientTape() as tape:
+        value = FeatureDistillation().compute_loss(teacher, STUDENT)
+    assert tape.gradient(value, teacher) is None
+
+
+def test_a_wrong_layer_name_lists_the_nearest():
+    with pytest.raises(ValueError, match=r"In teacher model: no layer named 'hiden'. The nearest: 'hidden'"):
+        FeatureDistillation("mse", "hiden", "hidden").validate_model_compatibility(model(8), model(8))
+    with pytest.raises(ValueError, match=r"In student model: no layer named 'x'. Its layers: \['hidden', 'out'\]"):
+        FeatureDistillation("mse", "hidden", "x").validate_model_compatibility(model(8), model(8))
+
+
+def test_widths_that_differ_are_named_before_anything_runs():
+    with pytest.raises(ValueError, match=r"teacher \(None, 8\), student \(None, 5\).*same width"):
+        FeatureDistillation("mse", "hidden", "hidden").validate_model_compatibility(model(8), model(5))
+
+
+def test_widths_that_would_broadcast_are_refused():
+    with pytest.raises(ValueError, match=r"teacher \(6, 1\), student \(6, 3\)"):
+        FeatureDistillation().compute_loss(TEACHER[:, :1], STUDENT)
+
+
+def test_layers_of_a_subclassed_model_cannot_be_read():
+    class Subclassed(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(ValueError, match="In student model.*no symbolic inputs"):
+        FeatureDistillation("mse", "hidden", "hidden").validate_model_compatibility(model(8), Subclassed())
+    FeatureDistillation("mse").validate_model_compatibility(model(8), Subclassed())
+
+
+def test_a_layer_called_twice_has_no_single_output():
+    inputs = keras.Input((4,))
+    shared = keras.layers.Dense(4, name="shared")
+    twice = keras.Model(inputs, shared(shared(inputs)))
+    with pytest.raises(ValueError, match="'shared' is called 2 times"):
+        FeatureDistillation("mse", "shared", "hidden").validate_model_compatibility(twice, model(4))
+
+
+def test_a_layer_shared_with_another_model_is_read_in_its_own():
+    shared = keras.layers.Dense(4, name="shared")
+    keras.Sequential([keras.Input((4,)), shared])
+    inputs = keras.Input((4,))
+    student = keras.Model(inputs, keras.layers.Dense(2)(shared(keras.layers.Dense(4)(inputs))))
+    FeatureDistillation("mse", "hidden", "shared").validate_model_compatibility(model(4), student)
+
+
+def test_the_configuration_round_trips():
+    loss = FeatureDistillation(keras.losses.Huber(delta=2.0), "a", "b")
+    config = keras.saving.serialize_keras_object(loss)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert (copy.teacher_layer_name, copy.student_layer_name) == ("a", "b")
+    assert keras.saving.serialize_keras_object(copy) == config

@@ -1,0 +1,214 @@
+"""A whole run, small: what it leaves behind, what it skips, how it continues, what it takes as a teacher and as data."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from rich.console import Console
+
+from tfdistill import files
+from tfdistill.errors import UserError
+from tfdistill.recipes.loading import load_recipe
+from tfdistill.recipes.manifest import Manifest
+from tfdistill.recipes.runner import run
+from tfdistill.recipes.stages import students
+
+TINY = """
+name: tiny
+seed: 1
+student_seeds: [1, 2]
+data: {source: synthetic, users: 200, items: 100, interactions: 6000}
+teacher:
+  model: {kind: dcn_v2, embedding_width: 8, cross_layers: 1, hidden_units: [16]}
+  train: {epochs: 2, batch_size: 256, dropout: 0.1}
+soft_targets: {unrated_ratio: 1}
+student:
+  model: {kind: mlp, embedding_width: 2, hidden_units: [8]}
+  train: {epochs: 2, batch_size: 256}
+distill: {unrated_ratio: 0.5, train: {epochs: 2}}
+export: {formats: [tflite_float32], calibration_examples: 256}
+evaluate: {latency_runs: 5}
+"""
+
+
+def quietly(recipe, output):
+    return run(recipe, output=output, quiet=True, console=Console(file=open(os.devnull, "w")))
+
+
+def metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def qualities(folder):
+    """Everything of a run that its seed fixes: the scores of all models and files, epoch by epoch."""
+    content = metrics(folder)
+    models = [
+        [
+            (seed["test"], [(epoch["loss"], epoch["validation_auc"]) for epoch in seed["epochs"]])
+            for seed in model["seeds"]
+        ]
+        for model in content["models"]
+    ]
+    return models, [(entry["label"], entry["test"], entry["bytes"]) for entry in content["artifacts"]]
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(recipe_file, tmp_path_factory):
+    """The folder of a finished run, not to be changed."""
+    return quietly(load_recipe(recipe_file), tmp_path_factory.mktemp("saved_models"))
+
+
+@pytest.fixture
+def copy_of_finished(finished, tmp_path):
+    """A copy of the finished run, with the folder of all runs that holds it."""
+    shutil.copytree(finished.parent.parent, tmp_path / "saved_models")
+    return tmp_path / "saved_models" / finished.parent.name / finished.name
+
+
+def test_a_run_lists_every_file_it_wrote_with_its_sha256(finished):
+    record = Manifest.read(finished).record
+    listed = {entry["path"]: entry for stage in record["stages"] for entry in stage["files"]}
+    listed |= {entry["path"]: entry for entry in record["files"]}
+    written = {path.relative_to(finished).as_posix() for path in files.files_below(finished)}
+    assert written - {"manifest.json", ".lock"} == set(listed)
+    assert all(files.sha256(finished / path) == entry["sha256"] for path, entry in listed.items())
+    assert record["status"] == "complete"
+
+
+def test_a_run_records_seconds_and_peak_memory_of_every_stage(finished):
+    stages = Manifest.read(finished).record["stages"]
+    assert [stage["name"] for stage in stages] == [
+        *("data", "teacher", "soft_targets", "alone_seed1", "alone_seed2", "distilled_seed1", "distilled_seed2"),
+        *("export", "evaluation"),
+    ]
+    assert all(stage["seconds"] > 0 and stage["peak_memory_bytes"] > 1e6 for stage in stages)
+
+
+def test_the_file_of_a_student_scores_as_the_student_does(finished):
+    content = metrics(finished)
+    artifact = next(entry for entry in content["artifacts"] if entry["role"] == "distilled")
+    model = next(model for model in content["models"] if model["role"] == "distilled")
+    student = next(seed for seed in model["seeds"] if seed["seed"] == artifact["seed"])
+    assert artifact["test"]["auc"] == pytest.approx(student["test"]["auc"], abs=1e-5)
+    assert artifact["parity"]["max"] < 1e-5
+
+
+def test_a_second_run_changes_nothing_and_runs_no_stage(copy_of_finished, recipe_file, monkeypatch):
+    before = Manifest.read(copy_of_finished).record["stages"]
+    monkeypatch.setattr("tfdistill.training.train", lambda *args, **kwargs: pytest.fail("trained again"))
+    again = quietly(load_recipe(recipe_file), copy_of_finished.parent.parent)
+    assert again == copy_of_finished
+    assert Manifest.read(again).record["stages"] == before
+
+
+def test_a_run_killed_while_training_continues_to_the_same_numbers(recipe_file, finished, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(students.TransferSet, "epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quietly(load_recipe(recipe_file), tmp_path)
+    folder = tmp_path / "tiny" / load_recipe(recipe_file).run_name
+    assert Manifest.read(folder).record["status"] == "running"
+    assert not (folder / "distilled_seed1").exists() and not list(folder.glob(".partial-*"))
+    assert qualities(quietly(load_recipe(recipe_file), tmp_path)) == qualities(finished)
+
+
+def test_changing_the_distillation_leaves_teacher_and_baseline_as_they_are(copy_of_finished, recipe_file):
+    other = quietly(load_recipe(recipe_file, ["distill.temperature=2"]), copy_of_finished.parent.parent)
+    assert other != copy_of_finished
+    reused = {stage["name"]: stage["reused"] for stage in Manifest.read(other).record["stages"]}
+    assert [name for name, was in reused.items() if was] == [
+        *("data", "teacher", "soft_targets", "alone_seed1", "alone_seed2"),
+    ]
+
+
+def test_a_damaged_file_is_made_again(copy_of_finished, recipe_file, finished):
+    (copy_of_finished / "alone_seed2" / "model.keras").write_bytes(b"damaged")
+    quietly(load_recipe(recipe_file), copy_of_finished.parent.parent)
+    assert qualities(copy_of_finished) == qualities(finished)
+
+
+def test_two_processes_cannot_work_on_one_run(copy_of_finished, recipe_file):
+    fcntl = pytest.importorskip("fcntl")
+    with open(copy_of_finished / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another tfdistill is working on this very run"):
+            quietly(load_recipe(recipe_file), copy_of_finished.parent.parent)
+
+
+def test_a_keras_file_serves_as_the_teacher(finished, tmp_path):
+    text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {finished}/teacher/model.keras}}\n"
+    (tmp_path / "loaded.yaml").write_text(text.replace("tiny", "loaded") + TINY[TINY.index("soft_targets") :])
+    folder = quietly(load_recipe(tmp_path / "loaded.yaml"), tmp_path)
+    assert qualities(folder)[0][1:] == qualities(finished)[0][1:]  # the students cannot tell
+    teachers = [entry for entry in metrics(folder)["artifacts"] if entry["role"] == "teacher"]
+    assert [entry["label"] for entry in teachers] == ["teacher, as loaded"]
+
+
+def test_a_saved_model_that_gives_probabilities_serves_as_the_teacher(finished, tmp_path):
+    from tfdistill.export import export_saved_model
+    from tfdistill.teachers import load_keras
+
+    export_saved_model(load_keras(finished / "teacher" / "model.keras"), tmp_path / "teacher", output="probability")
+    text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {tmp_path}/teacher, outputs: probabilities}}\n"
+    (tmp_path / "loaded.yaml").write_text(text.replace("tiny", "loaded") + TINY[TINY.index("soft_targets") :])
+    loaded = metrics(quietly(load_recipe(tmp_path / "loaded.yaml"), tmp_path))["models"][0]["test"]["auc"]["mean"]
+    assert loaded == pytest.approx(metrics(finished)["models"][0]["test"]["auc"]["mean"], abs=1e-6)
+
+
+def test_a_table_of_your_own_runs_to_the_report(tmp_path):
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    user, item = generator.integers(0, 80, 4000), generator.integers(0, 40, 4000)
+    stars = np.clip(np.round(3 + np.sin(user) + np.cos(item) + generator.normal(0, 0.5, 4000)), 1, 5)
+    rows = [f"u{u},{i},{s:.0f},{'a' if u % 3 else 'b'},{i * 0.5}" for u, i, s in zip(user, item, stars, strict=True)]
+    (tmp_path / "stars.csv").write_text("who,what,stars,group,price\n" + "\n".join(rows) + "\n")
+    data = f"""
+data:
+  source: table
+  path: {tmp_path}/stars.csv
+  columns: {{user: who, item: what, rating: stars}}
+  positive_above: 3
+  features:
+    group: {{of: user, kind: categorical}}
+    price: {{of: item, kind: numeric}}
+"""
+    text = TINY.replace("data: {source: synthetic, users: 200, items: 100, interactions: 6000}", textwrap.dedent(data))
+    (tmp_path / "own.yaml").write_text(text.replace("name: tiny", "name: own"))
+    folder = quietly(load_recipe(tmp_path / "own.yaml"), tmp_path)
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert [field["name"] for field in metrics(folder)["data"]["fields"]] == ["who", "what", "group", "price"]
+    assert metrics(folder)["models"][0]["test"]["auc"]["mean"] > 0.7
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_written_stage(recipe_file, tmp_path):
+    """The disk is full from the first model on: writing to a file system that small is simulated at os.replace."""
+    program = f"""
+import errno, os, sys
+from tfdistill import cli
+real = os.replace
+def full(source, target):
+    if str(target).endswith("teacher"):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+    return real(source, target)
+os.replace = full
+sys.exit(cli.main(["run", {str(recipe_file)!r}, "--output", {str(tmp_path)!r}, "--quiet"]))
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr and "full" in answer.stderr
+    assert not [path for path in tmp_path.rglob("*") if ".partial-" in path.name or path.name == "teacher"]

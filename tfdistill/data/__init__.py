@@ -1,0 +1,34 @@
+"""Interaction data: read or generate, encode, split, sample unrated pairs, batch.
+
+>>> from tfdistill import data
+>>> interactions = data.synthetic(seed=1)
+>>> dataset = data.encode(interactions, data.split(interactions, seed=1))
+>>> inputs, labels = dataset.inputs(dataset.rows("test")), dataset.label[dataset.rows("test")]
+"""
+
+from tfdistill.data.batches import iterate, pair_expander, train_batches
+from tfdistill.data.dataset import Dataset
+from tfdistill.data.encode import encode
+from tfdistill.data.fields import Field
+from tfdistill.data.interactions import FeatureSpec, Interactions
+from tfdistill.data.movielens import movielens_1m
+from tfdistill.data.split import split
+from tfdistill.data.synthetic import synthetic
+from tfdistill.data.table import read_table
+from tfdistill.data.unrated import sample_unrated
+
+__all__ = [
+    "Dataset",
+    "FeatureSpec",
+    "Field",
+    "Interactions",
+    "encode",
+    "iterate",
+    "movielens_1m",
+    "pair_expander",
+    "read_table",
+    "sample_unrated",
+    "split",
+    "synthetic",
+    "train_batches",
+]

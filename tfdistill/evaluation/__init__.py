@@ -1,0 +1,32 @@
+"""How good and how costly a model is, measured on the exported file by running it.
+
+Names are imported when they are first used: the process that measures a TFLite file must hold neither TensorFlow nor
+Keras, or its memory would be theirs.
+"""
+
+import importlib
+
+_HOME = {
+    "accuracy_metrics": "tfdistill.evaluation.metrics",
+    "auc": "tfdistill.evaluation.metrics",
+    "click_metrics": "tfdistill.evaluation.metrics",
+    "evaluate_artifact": "tfdistill.evaluation.record",
+    "gzip_bytes": "tfdistill.export.sizes",
+    "log_loss": "tfdistill.evaluation.metrics",
+    "measure_cost": "tfdistill.evaluation.cost",
+    "ndcg_at_k": "tfdistill.evaluation.ndcg",
+    "open_artifact": "tfdistill.evaluation.artifact",
+    "probability_difference": "tfdistill.evaluation.parity",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,98 @@
+"""From fields to one vector: the first layer of every ranker."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfdistill")
+class BatchL2(keras.regularizers.Regularizer):
+    """`l2` times the squared norm of an embedding, averaged over the batch.
+
+    On the rows looked up rather than on the whole table: rare ids are then not shrunk at every step by batches they are
+    not in, and the cost follows the batch, not the vocabulary.
+
+    >>> float(BatchL2(0.1)(keras.ops.array([[1.0, 2.0], [3.0, 0.0]])))  # 0.1 * (5 + 9) / 2
+    0.7...
+    """
+
+    def __init__(self, l2):
+        self.l2 = float(l2)
+
+    def __call__(self, x):
+        x = ops.cast(x, "float32")
+        return self.l2 * ops.sum(ops.square(x)) / ops.cast(ops.maximum(ops.shape(x)[0], 1), "float32")
+
+    def get_config(self):
+        return {"l2": self.l2}
+
+
+@keras.saving.register_keras_serializable("tfdistill")
+class MaskedMean(keras.layers.Layer):
+    """The mean over a bag's members, leaving out the padding (index 0); zeros for an empty bag.
+
+    Call arguments:
+        embedded: float [batch, length, width], the looked-up rows.
+        indices: int32 [batch, length], what was looked up; 0 is padding.
+
+    Returns: float [batch, width].
+    """
+
+    def call(self, embedded, indices):
+        mask = ops.expand_dims(ops.cast(ops.minimum(indices, 1), embedded.dtype), -1)
+        count = ops.maximum(ops.sum(mask, axis=1), ops.cast(1, embedded.dtype))
+        return ops.sum(embedded * mask, axis=1) / count
+
+    def compute_output_shape(self, embedded_shape, indices_shape):
+        return (embedded_shape[0], embedded_shape[2])
+
+
+def field_input(field):
+    """The `keras.Input` of one field: int32 [batch], int32 [batch, length] for a bag, float32 [batch] for a number."""
+    shape = (field.length,) if field.kind == "bag" else ()
+    return keras.Input(shape, dtype="float32" if field.kind == "numeric" else "int32", name=field.name)
+
+
+def embed_fields(fields, embedding_width, embedding_l2=0.0, dropout=0.0):
+    """Looks every field up in a table of its own and joins the rows (numbers go in as they are).
+
+    Args:
+        fields: the fields, in the order in which they are joined.
+        embedding_width: columns of every table.
+        embedding_l2: weight of `BatchL2` on every looked-up row.
+        dropout: share of the joined vector dropped in training.
+
+    Returns: `(inputs, x)`: {name: `keras.Input`} and float [batch, sum of widths].
+    """
+    inputs = {field.name: field_input(field) for field in fields}
+    joined = []
+    for field in fields:
+        x = inputs[field.name]
+        if field.kind == "numeric":
+            joined.append(keras.layers.Reshape((1,), name=f"number_{field.name}")(x))
+            continue
+        rows = keras.layers.Embedding(
+            field.size,
+            embedding_width,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            activity_regularizer=BatchL2(embedding_l2) if embedding_l2 else None,
+            name=f"embed_{field.name}",
+        )(x)
+        joined.append(MaskedMean(name=f"mean_{field.name}")(rows, x) if field.kind == "bag" else rows)
+    x = keras.layers.Concatenate(name="fields")(joined) if len(joined) > 1 else joined[0]
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="fields_dropout")(x)
+    return inputs, x
+
+
+def hidden_stack(x, hidden_units, dropout=0.0):
+    """Dense layers with ReLU, each followed by dropout where it is wanted."""
+    for number, units in enumerate(hidden_units, start=1):
+        x = keras.layers.Dense(units, activation="relu", name=f"hidden_{number}")(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"hidden_{number}_dropout")(x)
+    return x
+
+
+def logits(x):
+    """The last layer: one logit an example, float32 whatever the policy."""
+    return keras.layers.Dense(1, dtype="float32", name="logits")(x)

@@ -1,0 +1,111 @@
+"""From a recipe file to a checked `Recipe`: text, `--set` overrides, schema, and the files that it names."""
+
+import difflib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tfdistill.errors import UserError
+from tfdistill.recipes.catalogue import find_recipe
+from tfdistill.recipes.loading_errors import Origins, dotted, explain, mistake, show
+from tfdistill.recipes.loading_yaml import read_text, read_yaml
+from tfdistill.recipes.schema import Recipe
+
+
+def load_recipe(path_or_name, overrides=()):
+    """Reads, overrides and checks a recipe.
+
+    Args:
+        path_or_name: a YAML file, or the name of a built-in recipe.
+        overrides: texts "a.b=value", applied in order; a value is YAML, and null puts a key back to its default.
+
+    Returns: a `Recipe` with absolute paths.
+
+    Raises:
+        UserError: one line with the line or the override, the key, what was expected and what came.
+
+    >>> load_recipe("quickstart", ["distill.temperature=2"]).distill.temperature
+    2.0
+    """
+    file = find_recipe(path_or_name)
+    values, lines = read_yaml(read_text(file), str(file))
+    if values is None:
+        raise UserError(f"{file}: the recipe is empty. Start from a built-in one: tfdistill recipes quickstart.")
+    if not isinstance(values, dict):
+        raise UserError(f"{file}: expected a mapping of keys to values, received {show(values)}.")
+    origins = Origins(str(file), lines)
+    for override in overrides:
+        _apply(override, values, origins)
+    if "name" not in values:
+        values["name"] = file.stem
+        origins.override(("name",), f"{file}: name (the file's, since the recipe gives none)")
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise explain(error, values, origins) from None
+    check_files(recipe, origins)
+    return recipe
+
+
+def check_files(recipe, origins):
+    """Raises `UserError` where a file or a folder that the recipe names is not there or not what it should be."""
+    data = recipe.data
+    if data.source == "table":
+        _check_file(Path(data.path), ("data", "path"), origins, "a CSV, TSV or Parquet file")
+    elif data.source == "movielens_1m" and data.path is not None and not (Path(data.path) / "ratings.dat").is_file():
+        message = f"expected a folder with ratings.dat, users.dat and movies.dat, received {show(data.path)}"
+        raise mistake(message, ("data", "path"), origins)
+    if recipe.teacher.load is not None:
+        _check_teacher(recipe.teacher, origins)
+
+
+def _check_teacher(teacher, origins):
+    path, key = Path(teacher.load), ("teacher", "load")
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file():
+            message = f"expected a .keras file or a SavedModel folder, but {show(teacher.load)} has no saved_model.pb"
+            raise mistake(message, key, origins)
+        return
+    _check_file(path, key, origins, "a .keras file or a SavedModel folder")
+    if path.suffix != ".keras":
+        raise mistake(f"expected a .keras file or a SavedModel folder, received {show(teacher.load)}", key, origins)
+    if teacher.signature is not None:
+        raise mistake("only for a SavedModel folder; a .keras file has none", ("teacher", "signature"), origins)
+
+
+def _check_file(path, key, origins, wanted):
+    if path.is_file():
+        return
+    if path.exists():
+        raise mistake(f"expected {wanted}, but {show(str(path))} is a folder", key, origins)
+    neighbours = sorted(each.name for each in path.parent.iterdir()) if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, neighbours, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    relative = "a relative path starts at the current folder"
+    raise mistake(f"no such file: {path} (expected {wanted}; {relative}).{hint}", key, origins)
+
+
+def _apply(override, values, origins):
+    """Sets one key in `values`, making the sections on the way where they are missing."""
+    key, equals, text = override.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise UserError(f"--set {override}: expected KEY=VALUE, such as --set distill.temperature=2.")
+    option = f"--set {dotted(path)}"
+    value, _ = read_yaml(text, option)
+    section = values
+    for depth, part in enumerate(path[:-1], start=1):
+        if section.get(part) is None:
+            if value is None:
+                return  # nothing to put back
+            section[part] = {}
+            origins.override(path[:depth], option)
+        section = section[part]
+        if not isinstance(section, dict):
+            raise UserError(f"{option}: {dotted(path[:depth])} has no keys below it, it is {show(section)}.")
+    if value is None:
+        section.pop(path[-1], None)
+        origins.override(path, None)
+    else:
+        section[path[-1]] = value
+        origins.override(path, option)

@@ -1,0 +1,160 @@
+"""What came out of the run: one sentence and a row of figures."""
+
+from dataclasses import dataclass
+
+from tfdistill.recipes.report.entries import ROLES, model_of
+from tfdistill.recipes.report.formatting import MISSING, metric, number, percent, significant, size, times
+from tfdistill.recipes.report.reading import dig
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A large number with its caption; `role` gives it the role's colour."""
+
+    value: str
+    unit: str
+    caption: str
+    detail: str
+    role: str = ""
+
+
+def sentence(metrics, entries):
+    """Returns the outcome in plain words, with the numbers that matter and no praise they do not carry."""
+    return " ".join(part for part in (_quality(metrics, entries), _cost(metrics, entries)) if part)
+
+
+def figures(metrics, entries):
+    """Returns the large figures: gap closed, times smaller, times faster, and the three AUCs."""
+    summary = metrics.get("summary")
+    smallest, faster = _factor(dig(summary, "size_ratio_smallest")), _factor(dig(summary, "speedup"))
+    gap = number(dig(summary, "gap_closed"))
+    shown = [
+        Figure(
+            MISSING if gap is None else percent(gap).removesuffix("%"),
+            "" if gap is None else "%",
+            "of the gap to the teacher closed",
+            _gap_detail(gap, dig(summary, "gap_closed_by_seed")),
+        ),
+        Figure(
+            smallest[0], smallest[1], f"{_word(smallest, 'smaller', 'larger')} than the teacher", _size_detail(entries)
+        ),
+        Figure(
+            faster[0],
+            faster[1],
+            f"{_word(faster, 'faster', 'slower')} than the teacher",
+            _speed_detail(number(dig(summary, "speedup")), entries),
+        ),
+    ]
+    for role, name in ROLES.items():
+        value, deviation, count = _auc(role, metrics, entries)
+        if deviation is not None:
+            detail = f"± {metric(deviation)} over {count} seeds"
+        else:
+            detail = "one seed" if value is not None else ""
+        shown.append(Figure(metric(value), "", f"AUC, {name}", detail, role))
+    return shown
+
+
+def _auc(role, metrics, entries):
+    model = model_of(entries, role)
+    if model and model.auc:
+        return model.auc.mean, model.auc.std, model.auc.count
+    return number(dig(metrics, "summary", "auc", role)), None, 1
+
+
+def _quality(metrics, entries):
+    teacher, alone, distilled = (_auc(role, metrics, entries)[0] for role in ROLES)
+    gap = number(dig(metrics, "summary", "gap_closed"))
+    if distilled is None:
+        return ""
+    if teacher is None or alone is None:
+        return f"The distilled student reaches a test AUC of {metric(distilled)}."
+    if teacher <= alone:
+        return (
+            f"The teacher (test AUC {metric(teacher)}) is no better than the student trained alone ({metric(alone)}), "
+            f"so there is no gap to close; the distilled student reaches {metric(distilled)}."
+        )
+    if distilled <= alone:
+        return (
+            f"Distillation did not help here: the distilled student's test AUC is {metric(distilled)}, "
+            f"the student's trained alone {metric(alone)} and the teacher's {metric(teacher)}."
+        )
+    if distilled >= teacher:
+        return (
+            f"The distilled student is as good as its teacher: test AUC {metric(distilled)} against {metric(teacher)}; "
+            f"trained alone the same student reaches {metric(alone)}."
+        )
+    if gap is None:
+        gap = (distilled - alone) / (teacher - alone)
+    return (
+        f"Distillation closed {percent(gap)} of the gap in test AUC between the student trained alone "
+        f"({metric(alone)}) and its teacher ({metric(teacher)})."
+    )
+
+
+def _cost(metrics, entries):
+    smallest = _smallest(entries)
+    smaller = _factor(dig(metrics, "summary", "size_ratio_smallest"))
+    faster = _factor(dig(metrics, "summary", "speedup"))
+    told = []
+    if smallest and smaller[0] != MISSING:
+        auc = f", AUC {metric(smallest.auc.mean)}" if smallest.auc else ""
+        told.append(
+            f"The distilled student's smallest file ({smallest.format_name}, {size(smallest.bytes)}{auc}) "
+            f"is {smaller[0]} times {_word(smaller, 'smaller', 'larger')} than the teacher's"
+        )
+    if faster[0] != MISSING:
+        subject = ", and the student" if told else "The distilled student"
+        than = "" if told else " than its teacher"
+        told.append(f"{subject} answers {faster[0]} times {_word(faster, 'faster', 'slower')}{than}")
+    return f"{''.join(told)}." if told else ""
+
+
+def _factor(value):
+    """Returns (text, unit, value) of a ratio; one below 1 is turned over, to be told as larger or slower."""
+    value = number(value)
+    if value is None or value <= 0:
+        return MISSING, "", None
+    return times(value if value >= 1 else 1 / value), "×", value
+
+
+def _word(factor, better, worse):
+    return worse if factor[2] is not None and factor[2] < 1 else better
+
+
+def _smallest(entries):
+    sized = [entry for entry in entries if entry.role == "distilled" and not entry.is_model and entry.bytes]
+    return min(sized, key=lambda entry: entry.bytes, default=None)
+
+
+def _size_detail(entries):
+    smallest = _smallest(entries)
+    return f"{smallest.format_name}, {size(smallest.bytes)}" if smallest else ""
+
+
+def _speed_detail(speedup, entries):
+    """Names the two files behind the speed-up: the teacher's and the student's whose latencies have that ratio."""
+    if speedup is None:
+        return "not measured"
+    pairs = [
+        (abs(teacher.latency_p50 / student.latency_p50 / speedup - 1), teacher, student)
+        for teacher in entries
+        for student in entries
+        if speedup
+        and (teacher.role, student.role) == ("teacher", "distilled")
+        and teacher.latency_p50
+        and student.latency_p50
+    ]
+    error, teacher, student = min(pairs, key=lambda pair: pair[0], default=(1.0, None, None))
+    if error > 0.01:
+        return "p50 latency"
+    return f"{student.format_name}, {significant(teacher.latency_p50)} → {significant(student.latency_p50)} ms"
+
+
+def _gap_detail(gap, by_seed):
+    if gap is None:
+        return "no gap to close"
+    known = [share for share in map(number, by_seed if isinstance(by_seed, list) else []) if share is not None]
+    if len(known) < 2:
+        return "in test AUC"
+    return f"{percent(min(known)).removesuffix('%')} to {percent(max(known))} over {len(known)} seeds"

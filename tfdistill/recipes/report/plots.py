@@ -1,0 +1,107 @@
+"""The charts of the report: which points and lines they show, and what the tooltips say."""
+
+from tfdistill.recipes.report import formatting
+from tfdistill.recipes.report.charts import Line, Point, line_chart, scatter
+from tfdistill.recipes.report.entries import FORMATS, ROLES, model_of, row_names
+from tfdistill.recipes.report.formatting import number
+from tfdistill.recipes.report.reading import objects
+
+WIDE, NARROW = (600, 420), (350, 380)
+_SHORT_ROLES = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled"}
+
+
+def quality_charts(entries):
+    """Returns the pairs of (wide, narrow) charts by name: AUC against size and against latency; None without points."""
+    return {
+        "size": _scatters(entries, "bytes", "size (log scale)", _size_tick),
+        "latency": _scatters(entries, "latency_p50", "p50 latency, ms (log scale)", "{:g}".format),
+    }
+
+
+def _size_tick(value):
+    """Writes a round size without the zeros that a measured one keeps: 1 MB, not 1.00 MB."""
+    digits, unit = formatting.size(value).split(" ")
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits} {unit}"
+
+
+def _scatters(entries, attribute, title, tick):
+    named = zip(entries, row_names(entries), strict=True)
+    shown = [(entry, name) for entry, name in named if getattr(entry, attribute) and entry.auc]
+    teacher = model_of(entries, "teacher")
+    reference = (
+        (f"teacher {formatting.metric(teacher.auc.mean)}", teacher.auc.mean) if teacher and teacher.auc else None
+    )
+
+    leads = {}
+    for entry, _ in sorted(shown, key=lambda one: (not one[0].is_model, one[0].format != "tflite_float32")):
+        leads.setdefault(entry.role, entry)
+    points = [_point(entry, name, getattr(entry, attribute), entry is leads[entry.role]) for entry, name in shown]
+
+    def draw(size):
+        return scatter(
+            points, x_title=title, x_tick=tick, y_title="test AUC", width=size[0], height=size[1], reference=reference
+        )
+
+    return (draw(WIDE), draw(NARROW)) if shown else None
+
+
+def _point(entry, name, x, names_role):
+    """Makes the point of an entry; one point of a role `names_role`, the labels of the others are their own names."""
+    spread = f" ± {formatting.metric(entry.auc.std)}, {entry.auc.count} seeds" if entry.auc.std is not None else ""
+    lines = [entry.label + (" (Keras model)" if entry.is_model else "")]
+    lines.append(f"AUC {formatting.metric(entry.auc.mean)}{spread}")
+    if len(entry.seed_auc) > 1:
+        lines.append("seeds: " + ", ".join(formatting.metric(value) for value in entry.seed_auc))
+    elif entry.seed is not None:
+        lines.append(f"seed {entry.seed}")
+    lines.append(f"size {formatting.size(entry.bytes)}" + (" of weights" if entry.is_model else ""))
+    if entry.latency_p50 is not None:
+        lines.append(f"p50 {formatting.significant(entry.latency_p50)} ms")
+    role = _SHORT_ROLES.get(entry.role, entry.role)
+    own_name = entry.format_name if entry.is_model else name
+    return Point(
+        x=x,
+        y=entry.auc.mean,
+        role=entry.role if entry.role in ROLES else "other",
+        format=entry.format,
+        label=f"{role}, {own_name}" if names_role and own_name != entry.label else own_name,
+        tooltip="\n".join(lines),
+        spread=entry.auc.std,
+        seeds=entry.seed_auc if len(entry.seed_auc) > 1 else [],
+    )
+
+
+def legend(entries):
+    """Returns (roles, formats) that occur, as (key, name) pairs in their usual order."""
+    roles = [(role, name) for role, name in ROLES.items() if any(entry.role == role for entry in entries)]
+    present = dict.fromkeys([*FORMATS, *(entry.format for entry in entries)])
+    names = {"keras": "Keras model (bytes of its weights)", "saved_model": "SavedModel"}
+    formats = [
+        (key, names.get(key) or (f"TFLite {FORMATS[key]}" if key in FORMATS else key))
+        for key in present
+        if any(entry.format == key for entry in entries)
+    ]
+    return roles, formats
+
+
+def training_charts(metrics):
+    """Returns the pairs of (wide, narrow) charts over epochs: of the loss and of the validation AUC."""
+    charts = []
+    for key, title in (("loss", "training loss"), ("validation_auc", "validation AUC")):
+        lines = [line for model in objects(metrics.get("models")) for line in _lines(model, key)]
+        wide, narrow = (line_chart(lines, y_title=title, width=w, height=h) for w, h in (WIDE, NARROW))
+        if wide:
+            charts.append((wide, narrow))
+    return charts
+
+
+def _lines(model, key):
+    role = str(model.get("role"))
+    for seed in objects(model.get("seeds")):
+        pairs = [(number(epoch.get("epoch")), number(epoch.get(key))) for epoch in objects(seed.get("epochs"))]
+        yield Line(
+            role=role if role in ROLES else "other",
+            label=_SHORT_ROLES.get(role, role),
+            name=f"{model.get('label') or role}, seed {seed.get('seed', formatting.MISSING)}",
+            values=[(x, y) for x, y in pairs if x is not None and y is not None],
+        )

@@ -1,0 +1,94 @@
+"""metrics.json: the numbers of all stages, gathered in the form that the report reads."""
+
+import statistics
+
+from tfdistill.recipes.stages import student_stage
+from tfdistill.recipes.stages.artifacts import LABELS, REFERENCE_FORMAT
+
+FORMAT = 1
+
+
+def collect(run):
+    """Returns the content of metrics.json from the results of the finished stages of `run`."""
+    models = [_teacher(run), _students(run, "alone"), _students(run, "distilled")]
+    artifacts = run.result("evaluation")["artifacts"]
+    data = {key: value for key, value in run.result("data").items() if key != "source"}
+    return {
+        "format": FORMAT,
+        "task": "click-through",
+        "data": data,
+        "models": models,
+        "artifacts": artifacts,
+        "summary": _summary(*models, artifacts),
+    }
+
+
+def spread(values):
+    """{mean, std, count} of numbers; std is the sample's own (divisor n - 1), `None` for a single number.
+
+    >>> spread([1.0, 2.0, 3.0])
+    {'mean': 2.0, 'std': 1.0, 'count': 3}
+    """
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "count": len(values),
+    }
+
+
+def _model(role, results, seeds):
+    tests = [result["test"] for result in results]
+    return {
+        "role": role,
+        "label": LABELS[role],
+        "parameters": results[0]["parameters"],
+        "layers": results[0]["layers"],
+        "seeds": [
+            {
+                "seed": seed,
+                "seconds": result.get("seconds"),
+                "examples_per_second": result.get("examples_per_second"),
+                "epochs": result["epochs"],
+                "validation": result["validation"],
+                "test": result["test"],
+            }
+            for seed, result in zip(seeds, results, strict=True)
+        ],
+        "test": {metric: spread([test[metric] for test in tests]) for metric in tests[0]},
+    }
+
+
+def _teacher(run):
+    return _model("teacher", [run.result("teacher")], [run.recipe.seed])
+
+
+def _students(run, role):
+    seeds = run.recipe.student_seeds
+    return _model(role, [run.result(student_stage(role, seed)) for seed in seeds], seeds)
+
+
+def _summary(teacher, alone, distilled, artifacts):
+    auc = {model["role"]: model["test"]["auc"]["mean"] for model in (teacher, alone, distilled)}
+    by_seed = [_gap_closed(auc["teacher"], auc["alone"], seed["test"]["auc"]) for seed in distilled["seeds"]]
+    reference = {entry["role"]: entry for entry in artifacts if entry["format"] == REFERENCE_FORMAT}
+    big = reference.get("teacher") or next((entry for entry in artifacts if entry["role"] == "teacher"), None)
+    students = [entry for entry in artifacts if entry["role"] == "distilled"]
+    small = reference.get("distilled") or students[0]
+    smallest = min(students, key=lambda entry: entry["bytes"])
+    return {
+        "auc": auc,
+        "gap_closed": _gap_closed(auc["teacher"], auc["alone"], auc["distilled"]),
+        "gap_closed_by_seed": by_seed,
+        "size_ratio": big["bytes"] / small["bytes"],
+        "size_ratio_smallest": big["bytes"] / smallest["bytes"],
+        "speedup": _ratio(big["latency_ms"], small["latency_ms"]),
+    }
+
+
+def _gap_closed(teacher, alone, distilled):
+    """(distilled - alone) / (teacher - alone); `None` where the student alone is no worse than the teacher."""
+    return (distilled - alone) / (teacher - alone) if teacher > alone else None
+
+
+def _ratio(slow, fast):
+    return slow["p50"] / fast["p50"] if slow and fast else None

@@ -1,0 +1,213 @@
+"""Runs a recipe: stage after stage, each written atomically, skipped where nothing changed, continued after a kill."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tfdistill
+from tfdistill import files
+from tfdistill.errors import UserError
+from tfdistill.recipes.environment import describe_environment, peak_memory_bytes, reset_peak_memory
+from tfdistill.recipes.manifest import Manifest, file_entries, now
+from tfdistill.recipes.progress import Reporter, duration
+
+RESULT = "result.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One step of a run.
+
+    Attributes:
+        name: the name of its folder in the run.
+        title: what it is called in the progress output.
+        settings: everything of the recipe that it depends on, as plain data: a change makes it run again.
+        needs: names of the stages whose output it reads.
+        work: (run, folder, tell) -> result; writes its files into `folder` and returns its numbers as plain data.
+        seed: set for Python, NumPy and Keras before the work begins.
+    """
+
+    name: str
+    title: str
+    settings: dict
+    needs: tuple[str, ...]
+    work: Callable
+    seed: int
+
+
+class Run:
+    """A run folder at work: where stages find each other's output.
+
+    Args:
+        recipe: the resolved recipe.
+        folder: the run folder.
+        reporter: tells the user what happens.
+    """
+
+    def __init__(self, recipe, folder, reporter):
+        self.recipe = recipe
+        self.folder = Path(folder)
+        self.reporter = reporter
+
+    def path(self, *parts):
+        """A path inside the run folder."""
+        return self.folder.joinpath(*parts)
+
+    def result(self, stage):
+        """The numbers that a finished stage returned."""
+        return json.loads(self.path(stage, RESULT).read_text(encoding="utf-8"))
+
+
+def run(recipe, *, output="saved_models", quiet=False, console=None):
+    """Runs `recipe` and returns the run folder, `output/<recipe>/<run>`.
+
+    A stage whose settings and inputs are unchanged is not run again, be it in this run folder or in another run of the
+    same recipe. Every stage begins from its own seed, so a run that was killed and continued ends with the numbers of
+    one that was not.
+
+    Args:
+        recipe: a `tfdistill.recipes.schema.Recipe`, from `load_recipe`.
+        output: the folder of all runs.
+        quiet: print the final table only.
+        console: a `rich.console.Console`; standard output by default.
+
+    Raises:
+        UserError: for whatever the user can mend.
+
+    >>> from tfdistill.recipes.loading import load_recipe
+    >>> run(load_recipe("quickstart"))
+    PosixPath('saved_models/quickstart/...')
+    """
+    from tfdistill.recipes.stages import plan
+
+    reporter = Reporter(quiet, console)
+    folder = Path(output) / recipe.name / recipe.run_name
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    with _locked(folder):
+        for leftover in folder.glob(".partial-*"):
+            files.remove(leftover)
+        job = Run(recipe, folder, reporter)
+        manifest = Manifest.start(folder, recipe, describe_environment())
+        manifest.write()
+        stages = plan(recipe)
+        reporter.say(f"{recipe.name}: {len(stages)} stages, in {folder}")
+        keys = {}
+        for position, stage in enumerate(stages, start=1):
+            keys[stage.name] = _key(stage, keys)
+            _run_stage(job, manifest, stage, keys[stage.name], position, len(stages))
+        _write_results(job, manifest, stages, started)
+    return folder
+
+
+def _run_stage(job, manifest, stage, key, position, count):
+    """Brings one stage's folder up to date: left as it is, taken from another run, or worked out."""
+    done = manifest.stage(stage.name)
+    if done and done["key"] == key and manifest.is_intact(done):
+        job.reporter.say(f"[{position}/{count}] {stage.title}  unchanged, not run again")
+        return
+    reused = _take_from_another_run(job.folder, stage.name, key)
+    if reused:
+        manifest.add_stage({**reused, "reused": True})
+        job.reporter.say(f"[{position}/{count}] {stage.title}  unchanged, taken from another run")
+        return
+    with job.reporter.stage(stage.title, position, count) as tell:
+        import keras
+
+        keras.utils.set_random_seed(stage.seed)
+        reset_peak_memory()
+        began = time.perf_counter()
+        with files.atomic_folder(job.path(stage.name)) as folder:
+            result = stage.work(job, folder, tell)
+            (folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        manifest.add_stage(
+            {
+                "name": stage.name,
+                "key": key,
+                "seconds": round(time.perf_counter() - began, 3),
+                "peak_memory_bytes": peak_memory_bytes(),
+                "reused": False,
+                "finished": now(),
+                "files": file_entries(job.folder, job.path(stage.name)),
+            }
+        )
+
+
+def _key(stage, keys):
+    """What a stage's output depends on, as a sha256: the package, its settings and the keys of what it reads."""
+    content = {
+        "tfdistill": tfdistill.__version__,
+        "stage": stage.name,
+        "settings": stage.settings,
+        "seed": stage.seed,
+        "needs": {name: keys[name] for name in stage.needs},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _take_from_another_run(folder, name, key):
+    """Links a finished stage with this key from a sibling run; returns its record, or `None` where there is none."""
+    for path in sorted(folder.parent.glob("*/manifest.json")):
+        if path.parent == folder:
+            continue
+        try:
+            other = Manifest.read(path.parent)
+        except UserError:
+            continue
+        record = other.stage(name)
+        if not record or record["key"] != key or not other.is_intact(record):
+            continue
+        with files.atomic_folder(folder / name) as temporary:
+            shutil.copytree(path.parent / name, temporary, copy_function=_link_or_copy, dirs_exist_ok=True)
+        return record
+    return None
+
+
+def _link_or_copy(source, target):
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _write_results(job, manifest, stages, started):
+    """metrics.json, report.html and the table in the terminal."""
+    from tfdistill.recipes.report import summary_table, write_report
+    from tfdistill.recipes.results import collect
+
+    metrics = collect(job)
+    files.write_json(job.path("metrics.json"), metrics)
+    order = {stage.name: number for number, stage in enumerate(stages)}
+    manifest.record["stages"] = sorted(
+        (stage for stage in manifest.record["stages"] if stage["name"] in order), key=lambda stage: order[stage["name"]]
+    )
+    manifest.finish(["metrics.json"])
+    report = write_report(job.folder)
+    manifest.finish(["metrics.json", "report.html"])
+    job.reporter.console.print(summary_table(metrics))
+    job.reporter.say(f"finished in {duration(time.perf_counter() - started)}")
+    job.reporter.console.print(f"report: {report}", markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Keeps a second process from working on the same run at the same time."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows; runs there rely on the user not starting the same one twice
+        yield
+        return
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{folder}: another tfdistill is working on this very run. Wait for it, or stop it, then try again."
+            ) from None
+        yield

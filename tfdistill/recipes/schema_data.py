@@ -1,0 +1,152 @@
+"""The `data` section of a recipe: where interactions come from and how they are divided."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tfdistill.recipes.schema_types import FilePath, Numbers, Section, Share, Text, refuse
+
+COLUMN_ROLES = ("user", "item", "label", "rating", "time")
+RESERVED_FEATURES = ("teacher_logits",)  # travels beside the features as a column of its own
+
+
+class Split(Section):
+    """How the interactions are divided into the three parts."""
+
+    method: Literal["random", "temporal"] = Field(
+        "random", description="random: any row anywhere; temporal: the newest rows are the test part"
+    )
+    train: Share = Field(0.8, description="share of rows to train on")
+    validation: Share = Field(0.1, description="share of rows that choose the best epoch")
+    test: Share = Field(0.1, description="share of rows that the reported numbers come from")
+
+    @model_validator(mode="after")
+    def _adds_up(self):
+        total = self.train + self.validation + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            parts = f"train {self.train:g} + validation {self.validation:g} + test {self.test:g}"
+            raise refuse("", f"expected shares that sum to 1, received {parts} = {total:g}")
+        return self
+
+
+SPLIT = Field(default_factory=Split, description="train, validation and test parts")
+UNSEEN = Field("unknown", description="ids that training never saw: take row 0 of their table, or stop with an error")
+
+
+class SyntheticData(Section):
+    """The embedded data set: made on the spot from the seed, no download."""
+
+    source: Literal["synthetic"] = Field(description="which data set")
+    users: Annotated[int, Field(ge=2)] = Field(3000, description="number of users")
+    items: Annotated[int, Field(ge=2)] = Field(1500, description="number of items")
+    interactions: Annotated[int, Field(ge=100)] = Field(150_000, description="number of rows")
+    split: Split = SPLIT
+    unseen: Literal["unknown", "error"] = UNSEEN
+
+    @model_validator(mode="after")
+    def _pairs_suffice(self):
+        if self.interactions > self.users * self.items:
+            pairs = f"{self.users} users x {self.items} items = {self.users * self.items} pairs"
+            raise refuse("interactions", f"expected at most one row a pair ({pairs}), received {self.interactions}")
+        return self
+
+
+class MovieLensData(Section):
+    """MovieLens 1M: a rating of 4 or 5 is a positive, 1 or 2 a negative, 3 is left out."""
+
+    source: Literal["movielens_1m"] = Field(description="which data set")
+    path: FilePath | None = Field(
+        None, description="folder with ratings.dat, users.dat and movies.dat; null: downloaded once and cached"
+    )
+    split: Split = SPLIT
+    unseen: Literal["unknown", "error"] = UNSEEN
+
+
+class Columns(Section):
+    """The headers of a table's columns by the role they play."""
+
+    user: Text = Field(description="column of user ids")
+    item: Text = Field(description="column of item ids")
+    label: Text | None = Field(None, description="column of 0 and 1; either this or rating")
+    rating: Text | None = Field(None, description="column of numbers, made 0 or 1 by data.positive_above")
+    time: Text | None = Field(None, description="column of times, for a temporal split")
+
+    @model_validator(mode="after")
+    def _one_target(self):
+        if self.label is not None and self.rating is not None:
+            raise refuse("rating", "expected either label or rating, received both. Remove one of them")
+        if self.label is None and self.rating is None:
+            raise refuse(
+                "", "expected either label (a column of 0 and 1) or rating (a column of numbers), received neither"
+            )
+        taken = {}
+        for role, column in self.by_role().items():
+            if column in taken:
+                raise refuse(role, f"column {column!r} is already the {taken[column]} column")
+            taken[column] = role
+        return self
+
+    def by_role(self):
+        """Returns {role: column} of the roles that are given."""
+        return {role: getattr(self, role) for role in COLUMN_ROLES if getattr(self, role) is not None}
+
+
+class Feature(Section):
+    """One more column of a table that the models read."""
+
+    of: Literal["user", "item", "context"] = Field(description="what it describes; context: the row itself")
+    kind: Literal["categorical", "bag", "numeric"] = Field(
+        description="categorical: one value; bag: several, joined by the separator; numeric: a number, standardised"
+    )
+    column: Text | None = Field(None, description="header of the column; null: the feature's name")
+    separator: Text = Field("|", description="what stands between the values of a bag")
+    missing: Literal["error", "unknown"] = Field(
+        "error", description="empty cells: stop with an error, or take them as unknown"
+    )
+
+
+class TableData(Section):
+    """Your own interactions: a CSV, TSV or Parquet file with one row an interaction."""
+
+    source: Literal["table"] = Field(description="which data set")
+    path: FilePath = Field(description="the file: .csv, .tsv (also .gz) or .parquet")
+    columns: Columns = Field(description="which column is the user, the item, the label or rating, the time")
+    positive_above: float | None = Field(None, description="a rating above this is a positive; needed with rating")
+    drop_ratings: Numbers = Field((), description="ratings whose rows are left out")
+    features: dict[str, Feature] = Field({}, description="further columns to learn from, by name")
+    split: Split = SPLIT
+    unseen: Literal["unknown", "error"] = UNSEEN
+
+    @model_validator(mode="after")
+    def _target_is_clear(self):
+        if self.columns.rating is not None and self.positive_above is None:
+            raise refuse(
+                "positive_above", "missing: a rating column needs the number above which a rating is a positive"
+            )
+        for key in ("positive_above", "drop_ratings"):
+            if self.columns.label is not None and getattr(self, key) not in (None, ()):
+                raise refuse(key, f"only with columns.rating; this recipe has columns.label ({self.columns.label!r})")
+        if self.split.method == "temporal" and self.columns.time is None:
+            raise refuse("split.method", "'temporal' needs data.columns.time, the column of times")
+        return self
+
+    @model_validator(mode="after")
+    def _features_stand_apart(self):
+        by_column = {column: role for role, column in self.columns.by_role().items()}
+        for name, feature in self.features.items():
+            key = f"features.{name}"
+            if not (name.isascii() and name.isidentifier()):
+                advice = "Give the file's header as its `column`"
+                raise refuse(key, f"expected a name of letters, digits and underscores, received {name!r}. {advice}")
+            if name in COLUMN_ROLES or name in RESERVED_FEATURES or name in by_column:
+                role = by_column.get(name, name)
+                reason = "a name that is kept for the models" if name in RESERVED_FEATURES else f"the {role} column"
+                raise refuse(key, f"{name!r} is already {reason}. Call the feature something else")
+            column = feature.column or name
+            if by_column.get(column, "time") != "time":
+                raise refuse(f"{key}.column", f"column {column!r} is already the {by_column[column]} column")
+        return self
+
+
+Data = Annotated[SyntheticData | MovieLensData | TableData, Field(discriminator="source")]

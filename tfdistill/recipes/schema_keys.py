@@ -1,0 +1,199 @@
+"""What the schema says about a key, in words: for messages about a mistake and for `tfdistill recipes --keys`."""
+
+import functools
+import operator
+import types
+import typing
+from dataclasses import dataclass
+
+from pydantic.fields import FieldInfo
+
+from tfdistill.recipes.schema import Recipe
+from tfdistill.recipes.schema_types import Section
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a recipe: its path as written there, what may stand there and what it means."""
+
+    path: tuple
+    annotation: object
+    metadata: tuple = ()
+    description: str = ""
+
+    @property
+    def expected(self):
+        """What may stand here, in words."""
+        return expectation(self.annotation, self.metadata)
+
+
+def find_place(location):
+    """Follows a location of a pydantic error through the schema; the tags that pydantic puts into it are left out.
+
+    >>> find_place(("student", "model", "mlp", "embedding_width")).expected
+    'a whole number of at least 1'
+    """
+    place = Place((), Recipe)
+    for part in location:
+        annotation, _, _ = _unwrap(place.annotation)
+        choices = sections(annotation)
+        if len(choices) > 1:
+            chosen = choices.get(part)
+            if chosen is not None:
+                place = Place(place.path, chosen)
+                continue
+        section = next(iter(choices.values()), None)
+        below = (*place.path, part)
+        field = section.model_fields.get(part) if section else None
+        if field is not None:
+            place = Place(below, field.annotation, tuple(field.metadata), field.description or "")
+        elif typing.get_origin(annotation) is dict:
+            place = Place(below, typing.get_args(annotation)[1])
+        elif typing.get_origin(annotation) is tuple:
+            place = Place(below, typing.get_args(annotation)[0])
+        else:
+            place = Place(below, object)
+    return place
+
+
+def sections(annotation):
+    """Returns {tag: section} of the sections that may stand here; the tag of a lone section is `None`."""
+    annotation, _, _ = _unwrap(annotation)
+    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    members = [member for member in members if isinstance(member, type) and issubclass(member, Section)]
+    if len(members) == 1:
+        return {None: members[0]}
+    return {tag_of(member)[1]: member for member in members}
+
+
+def tag_of(section):
+    """Returns (key, value) that tells a section from its siblings, ("kind", "mlp"); (None, None) for a lone one."""
+    for key in ("kind", "source"):
+        field = section.model_fields.get(key)
+        if field is not None and field.is_required() and len(typing.get_args(field.annotation)) == 1:
+            return key, typing.get_args(field.annotation)[0]
+    return None, None
+
+
+def expectation(annotation, metadata=()):
+    """What may stand at a key, in words.
+
+    >>> expectation(int), expectation(float | None)
+    ('a whole number', 'a number or null')
+    """
+    annotation, metadata, is_optional = _unwrap(annotation, metadata)
+    found = sections(annotation)
+    if found:
+        keys = ", ".join(next(iter(found.values())).model_fields)
+        words = f"a mapping with the keys {keys}" if len(found) == 1 else f"a mapping with {_tags(found)}"
+    elif typing.get_origin(annotation) is typing.Literal:
+        words = one_of(typing.get_args(annotation))
+    elif typing.get_origin(annotation) is dict:
+        words = "a mapping of names to " + expectation(typing.get_args(annotation)[1])
+    elif typing.get_origin(annotation) is tuple:
+        words = f"a list, each item {expectation(typing.get_args(annotation)[0])}"
+        words = words.replace("a list", "a list of at least one", 1) if _bound(metadata, "min_length") else words
+    elif annotation is int:
+        words = "a whole number" + _bounds(metadata)
+    elif annotation is float:
+        words = "a number" + _bounds(metadata)
+    else:
+        words = next((said for said in metadata if isinstance(said, str)), "text")
+    return words + (" or null" if is_optional else "")
+
+
+def one_of(values):
+    """'a' or one of 'a', 'b', as a message says it."""
+    return ("one of " if len(values) > 1 else "") + ", ".join(repr(value) for value in values)
+
+
+def every_key():
+    """Yields (key, type, default, description) of every key of a recipe, sections before what they hold."""
+    yield from _keys_below(Recipe, "")
+
+
+def _keys_below(section, prefix, skip=None):
+    for name, field in section.model_fields.items():
+        if name == skip:
+            continue
+        key = prefix + name
+        found = sections(field.annotation)
+        annotation, _, _ = _unwrap(field.annotation)
+        held = sections(typing.get_args(annotation)[1]) if typing.get_origin(annotation) is dict else {}
+        words = "a mapping" if found or held else expectation(field.annotation, tuple(field.metadata))
+        default = "" if found and not field.is_required() else _default(field)
+        yield key, words, default, field.description or ""
+        if held:
+            found, key = held, f"{key}.NAME"
+        yield from _keys_of_choices(found, key)
+
+
+def _keys_of_choices(found, key):
+    tags = {tag: tag_of(section)[0] for tag, section in found.items() if tag is not None}
+    if tags:
+        tag_key = next(iter(tags.values()))
+        meanings = "; ".join(f"{tag}: {found[tag].__doc__.splitlines()[0].removesuffix('.')}" for tag in tags)
+        yield f"{key}.{tag_key}", one_of(tuple(tags)), "required", meanings
+    seen = {}
+    for tag, section in found.items():
+        for line in _keys_below(section, f"{key}.", skip=tags.get(tag)):
+            seen.setdefault(line, []).append(tag)
+    for (name, words, default, description), members in seen.items():
+        only = "" if len(members) == len(found) else f" ({tags[members[0]]} {' or '.join(members)} only)"
+        yield name, words, default, description + only
+
+
+def _default(field):
+    if field.json_schema_extra:
+        return field.json_schema_extra["shown_default"]
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value == {}:
+        return ""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(str(item) for item in value) + "]"
+    return {None: "null", "": "''"}.get(value, str(value))
+
+
+def _tags(found):
+    return f"{next(tag_of(section)[0] for section in found.values())}: {one_of(tuple(found))}"
+
+
+def _is_union(annotation):
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _unwrap(annotation, metadata=()):
+    """Takes Annotated and Optional apart: (the type itself, all that is said about it, whether it may be null)."""
+    is_optional = False
+    while True:
+        members = typing.get_args(annotation)
+        if typing.get_origin(annotation) is typing.Annotated:
+            annotation, *said = members
+            metadata = (*metadata, *said)
+        elif _is_union(annotation) and type(None) in members:
+            is_optional = True
+            annotation = functools.reduce(operator.or_, (member for member in members if member is not type(None)))
+        else:
+            break
+    flat = [each for item in metadata for each in (item.metadata if isinstance(item, FieldInfo) else [item])]
+    return annotation, tuple(flat), is_optional
+
+
+def _bound(metadata, name):
+    for item in metadata:
+        if getattr(item, name, None) is not None:
+            return getattr(item, name)
+    return None
+
+
+def _bounds(metadata):
+    lowest, above = _bound(metadata, "ge"), _bound(metadata, "gt")
+    highest, below = _bound(metadata, "le"), _bound(metadata, "lt")
+    if lowest is not None and highest is not None:
+        return f" from {lowest} to {highest}"
+    words = f" of at least {lowest}" if lowest is not None else f" above {above}" if above is not None else ""
+    if below is not None:
+        words += (" and" if words else "") + f" below {below}"
+    return words

@@ -1,0 +1,128 @@
+"""Export of the trained models, and the measurement of the exported files."""
+
+import json
+
+import numpy as np
+
+from tfdistill import files
+from tfdistill.recipes.stages.common import probability
+from tfdistill.recipes.stages.data import open_dataset
+from tfdistill.recipes.stages.teacher import MODEL as TEACHER_MODEL
+
+INDEX = "artifacts.json"
+REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
+LABELS = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled student"}
+FORMAT_LABELS = {
+    "saved_model": "SavedModel",
+    "tflite_float32": "float32",
+    "tflite_float16": "float16",
+    "tflite_dynamic_int8": "dynamic int8",
+    "tflite_int8": "int8",
+}
+
+
+def export_work(run, folder, tell):
+    """Exports the distilled student in every format asked for, teacher and student alone in the reference format.
+
+    Of several seeds the one with the best validation AUC is exported. artifacts.json lists what was written.
+    """
+    from tfdistill.teachers import load_keras
+
+    recipe, dataset = run.recipe, open_dataset(run)
+    calibration = _calibration_inputs(dataset, recipe)
+    jobs = [] if recipe.teacher.load else [("teacher", recipe.seed, [REFERENCE_FORMAT])]
+    jobs.append(("alone", best_seed(run, "alone"), [REFERENCE_FORMAT]))
+    jobs.append(("distilled", best_seed(run, "distilled"), recipe.export.formats))
+    count, index = sum(len(formats) for *_, formats in jobs), []
+    for role, seed, formats in jobs:
+        model = load_keras(_model_path(run, role, seed))
+        for format in formats:
+            tell(len(index), count, unit="files", what=f"{LABELS[role]}, {FORMAT_LABELS[format]}")
+            name = f"{role}_{format}" if format == "saved_model" else f"{role}.{format.removeprefix('tflite_')}.tflite"
+            _export(model, folder / name, format, recipe.export.output, calibration)
+            index.append({"role": role, "format": format, "seed": seed, "file": name})
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    return {"files": len(index)}
+
+
+def evaluation_work(run, folder, tell):
+    """Opens every exported file in its own runtime and measures it: quality on the whole test part, parity, cost."""
+    from tfdistill.evaluation import evaluate_artifact
+    from tfdistill.teachers import load_keras
+    from tfdistill.training import predict_logits
+
+    settings, dataset = run.recipe.evaluate, open_dataset(run)
+    rows = dataset.rows("test")
+    inputs, label, user = dataset.inputs(rows), dataset.label[rows], dataset.user[rows]
+    index = json.loads(run.path("export", INDEX).read_text(encoding="utf-8"))
+    keras_probability, records = {}, [] if run.recipe.teacher.load is None else [_loaded_teacher(run)]
+    for position, entry in enumerate(index):
+        role, seed = entry["role"], entry["seed"]
+        text = f"{LABELS[role]}, {FORMAT_LABELS[entry['format']]}"
+        tell(position, len(index), unit="files", what=text)
+        if role not in keras_probability:
+            model = load_keras(_model_path(run, role, seed))
+            keras_probability[role] = probability(predict_logits(model, inputs)[:, 0])
+        measured = evaluate_artifact(
+            run.path("export", entry["file"]),
+            keras_probability[role],
+            inputs,
+            label,
+            user,
+            threads=settings.threads,
+            latency_runs=settings.latency_runs,
+            k=settings.ndcg_k,
+        )
+        head = {"label": text, "role": role, "format": entry["format"], "path": f"export/{entry['file']}", "seed": seed}
+        records.append({**head, **measured})
+    return {"artifacts": records}
+
+
+def best_seed(run, role):
+    """The seed whose student has the best validation AUC."""
+    return max(run.recipe.student_seeds, key=lambda seed: run.result(f"{role}_seed{seed}")["validation"]["auc"])
+
+
+def _model_path(run, role, seed):
+    return run.path("teacher", TEACHER_MODEL) if role == "teacher" else run.path(f"{role}_seed{seed}", "model.keras")
+
+
+def _export(model, path, format, output, calibration):
+    from tfdistill.export import export_saved_model, export_tflite
+
+    if format == "saved_model":
+        export_saved_model(model, path, output=output)
+    else:
+        export_tflite(model, path, format, output=output, calibration=calibration)
+
+
+def _calibration_inputs(dataset, recipe):
+    """Inputs of training rows, drawn by the recipe's seed."""
+    rows = dataset.rows("train")
+    count = min(recipe.export.calibration_examples, len(rows))
+    return dataset.inputs(np.random.default_rng(recipe.seed).choice(rows, count, replace=False))
+
+
+def _loaded_teacher(run):
+    """The record of a teacher that came from outside: it is not exported anew, so it has a size and a quality only."""
+    from tfdistill.evaluation import gzip_bytes
+
+    path, result = run.recipe.teacher.load, run.result("teacher")
+    return {
+        "label": "teacher, as loaded",
+        "role": "teacher",
+        "format": "keras" if path.endswith(".keras") else "saved_model",
+        "path": path,
+        "seed": None,
+        "bytes": files.size(path),
+        "gzip_bytes": gzip_bytes(path),
+        "parameters": result["parameters"],
+        "flops": None,
+        "test": result["test"],
+        "parity": None,
+        "latency_ms": None,
+        "throughput": None,
+        "peak_memory_bytes": None,
+        "layers": [],
+        "operators": {},
+    }

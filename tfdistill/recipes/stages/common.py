@@ -1,0 +1,87 @@
+"""What the stages that train and score models share."""
+
+import numpy as np
+
+PARTS = ("validation", "test")
+
+
+def score(logits, dataset, part, ndcg_k):
+    """All metrics of one part of the data, from logits [n, 1] of its rows."""
+    from tfdistill.evaluation import click_metrics
+
+    rows = dataset.rows(part)
+    return click_metrics(dataset.label[rows], probability(logits[:, 0]), dataset.user[rows], k=ndcg_k)
+
+
+def probability(logits):
+    """The sigmoid in float64, safe at any size of the logit."""
+    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64)))
+
+
+def validation_auc(model, dataset):
+    """Returns () -> AUC of `model` on the validation part, as it stands when called."""
+    from tfdistill.evaluation import auc
+    from tfdistill.training import predict_logits
+
+    rows = dataset.rows("validation")
+    inputs, label = dataset.inputs(rows), dataset.label[rows]
+    return lambda: auc(label, predict_logits(model, inputs)[:, 0])
+
+
+def train_on_labels(ranker, dataset, settings, seed, tell):
+    """Trains a ranker on the hard labels, with the exposure task beside them where `settings` ask for it.
+
+    Returns: the records of the epochs; see `tfdistill.training.train`.
+    """
+    from tfdistill.models.exposure import ExposureSet, with_exposure_head
+    from tfdistill.training import train
+
+    common = {"seed": seed, "score": validation_auc(ranker, dataset), "on_progress": tell}
+    if not settings.exposure_weight:
+        rows = dataset.rows("train")
+        columns = (dataset.inputs(rows), dataset.label[rows][:, None])
+        return train(ranker, lambda epoch: columns, settings, rows_per_epoch=len(rows), **common)
+    pairs = ExposureSet(dataset, seed)
+    # Half of the rows carry a label, so a mean over all rows halves that loss; the 2 gives it its weight back.
+    weights = [2.0, 2.0 * settings.exposure_weight]
+    model = with_exposure_head(ranker)
+    return train(model, pairs.epoch, settings, rows_per_epoch=pairs.rows_per_epoch, loss_weights=weights, **common)
+
+
+def summarise(epochs, predict, dataset, ndcg_k):
+    """The record of one trained model: its epochs, its speed and its metrics.
+
+    Args:
+        epochs: what `training.train` returned; empty for a model that was loaded.
+        predict: row numbers [n] -> logits [n, 1].
+        dataset: the data.
+        ndcg_k: k of ndcg@k.
+    """
+    record = {"epochs": epochs}
+    for part in PARTS:
+        record[part] = score(predict(dataset.rows(part)), dataset, part, ndcg_k)
+    if epochs:
+        record["seconds"] = sum(epoch["seconds"] for epoch in epochs)
+        record["examples_per_second"] = float(np.median([epoch["examples_per_second"] for epoch in epochs]))
+    return record
+
+
+def describe_layers(model):
+    """[{name, kind, parameters, bytes}] of the layers that hold weights."""
+    layers = []
+    for layer in model.layers:
+        if layer.weights:
+            size = sum(int(np.prod(w.shape)) * np.dtype(w.dtype).itemsize for w in layer.weights)
+            layers.append(
+                {"name": layer.name, "kind": type(layer).__name__, "parameters": layer.count_params(), "bytes": size}
+            )
+    return layers
+
+
+def save_model(model, path):
+    """Writes a `.keras` file of the model alone: a compiled one would carry its optimizer, twice its own size."""
+    import keras
+
+    plain = keras.models.clone_model(model)
+    plain.set_weights(model.get_weights())
+    plain.save(path)

@@ -1,0 +1,79 @@
+"""The data stage: read or generate, split, encode."""
+
+from pathlib import Path
+
+from tfdistill import files
+
+FILE = "dataset.npz"
+
+
+def content(settings):
+    """What the data are made from: the bytes of the files given, or `None` where the settings say it all."""
+    path = getattr(settings, "path", None)
+    return None if path is None else [[file.name, files.sha256(file)] for file in files.files_below(path)]
+
+
+def work(run, folder, tell):
+    """Writes the encoded `Dataset`; returns its counts."""
+    from tfdistill.data import encode, split
+
+    recipe = run.recipe
+    interactions = _read(recipe.data, recipe.seed, tell)
+    parts = split(
+        interactions,
+        method=recipe.data.split.method,
+        train=recipe.data.split.train,
+        validation=recipe.data.split.validation,
+        test=recipe.data.split.test,
+        seed=recipe.seed,
+    )
+    dataset = encode(interactions, parts, unseen=recipe.data.unseen)
+    for field, count in dataset.unseen.items():
+        if count:
+            run.reporter.say(f"  {count:,} rows have a {field} that training does not; they share its unknown row")
+    dataset.save(folder / FILE)
+    return {
+        "source": interactions.source,
+        "rows": len(dataset.label),
+        **{part: len(dataset.rows(part)) for part in ("train", "validation", "test")},
+        "users": dataset.fields[0].size - 1,
+        "items": dataset.fields[1].size - 1,
+        "positive_share": float(dataset.label.mean()),
+        "fields": [{"name": f.name, "kind": f.kind, "of": f.of, "size": f.size} for f in dataset.fields],
+        "unseen": {field: int(count) for field, count in dataset.unseen.items()},
+    }
+
+
+def open_dataset(run):
+    """The `Dataset` that the data stage wrote."""
+    from tfdistill.data import Dataset
+
+    return Dataset.load(run.path("data", FILE))
+
+
+def _read(settings, seed, tell):
+    if settings.source == "synthetic":
+        from tfdistill.data import synthetic
+
+        return synthetic(seed=seed, users=settings.users, items=settings.items, interactions=settings.interactions)
+    if settings.source == "movielens_1m":
+        from tfdistill.data import movielens_1m
+
+        return movielens_1m(settings.path)
+    from tfdistill.data import FeatureSpec, read_table
+
+    columns = settings.columns
+    return read_table(
+        Path(settings.path),
+        user=columns.user,
+        item=columns.item,
+        label=columns.label,
+        rating=columns.rating,
+        positive_above=settings.positive_above,
+        drop_ratings=settings.drop_ratings,
+        time=columns.time,
+        features=[
+            FeatureSpec(name, spec.of, spec.kind, spec.column, spec.separator, spec.missing)
+            for name, spec in settings.features.items()
+        ],
+    )

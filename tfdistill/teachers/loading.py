@@ -1,0 +1,60 @@
+"""Opening a trained model as a teacher."""
+
+from pathlib import Path
+
+from tfdistill.errors import UserError
+from tfdistill.losses.probabilities import check_task
+from tfdistill.teachers.keras_file import open_keras_file
+from tfdistill.teachers.loaded import OUTPUTS, LoadedTeacher
+from tfdistill.teachers.saved_model import open_saved_model
+
+
+def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="auto"):
+    """Opens a `.keras` file or a SavedModel folder as a callable: dict of tensors -> float32 logits `[batch, k]`.
+
+    A SavedModel is a program: loading one runs its code with your rights. Load only what you trust. A `.keras` file is
+    loaded in Keras's safe mode: it may name classes that are registered in this process, but brings no code.
+
+    Args:
+        path: a `.keras` file, or a folder with `saved_model.pb`.
+        signature: for a SavedModel, the name of the signature to call. `None` takes `"serving_default"`, else the only
+            signature, else `__call__`.
+        inputs: {the teacher's input name: our field name} where they differ.
+        outputs: `"logits"`, or `"probabilities"`, from which logits are recovered with clipping (see
+            `tfdistill.losses.logits_from_probabilities`). Of several named outputs the one with this name is used.
+        task: what probabilities are: `"binary"` (sigmoids), `"categorical"` (a softmax), or `"auto"`: binary for k = 1.
+
+    Returns:
+        `LoadedTeacher`. It hands the model the inputs that it declares, cast to the declared dtypes.
+
+    Raises:
+        UserError: where there is nothing at `path`; for a file of another kind, a truncated or damaged one, or one that
+            needs classes that are not registered; for a signature that is not there (lists those that are); for
+            `inputs` that the teacher does not have. When called: for inputs that are missing.
+        ValueError: for unknown values of `outputs` and `task`, and a signature for a `.keras` file.
+
+    Example:
+
+    ```python
+    teacher = tfdistill.teachers.load_teacher("ranker/", inputs={"user_id": "user", "movie_title": "movie"})
+    logits = teacher({"user": tf.constant(["42"]), "movie": tf.constant(["Heat"])})
+    ```
+    """
+    if outputs not in OUTPUTS:
+        raise ValueError(f"`outputs` must be one of {', '.join(map(repr, OUTPUTS))}. Received: outputs={outputs!r}")
+    check_task(task)
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"No teacher at '{path}'. Pass an existing .keras file or SavedModel folder.")
+    if path.is_file() and path.suffix == ".keras":
+        if signature is not None:
+            raise ValueError(f"`signature` is for SavedModels; a .keras file has none. Received: {signature!r}")
+        function, specs = open_keras_file(path)
+    elif path.is_dir() and (path / "saved_model.pb").is_file():
+        function, specs = open_saved_model(path, signature)
+    else:
+        raise UserError(
+            f"'{path}' is neither a .keras file nor a SavedModel folder (one with a saved_model.pb in it). "
+            "Save the teacher with model.save('teacher.keras') or model.export('teacher')."
+        )
+    return LoadedTeacher(function, specs, path=path, inputs=inputs, outputs=outputs, task=task)

@@ -1,0 +1,106 @@
+"""Training a ranker the way every stage of a recipe does: seeded epochs, scored on validation, the best epoch kept."""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def make_optimizer(settings, steps):
+    """Adam with the recipe's schedule over `steps` updates.
+
+    Args:
+        settings: has learning_rate, learning_rate_schedule ("constant" or "cosine", which falls to zero) and
+            weight_decay (decoupled, 0 for none).
+        steps: number of updates in the whole training.
+    """
+    learning_rate = settings.learning_rate
+    if settings.learning_rate_schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
+    return keras.optimizers.Adam(learning_rate, weight_decay=settings.weight_decay or None)
+
+
+def train(model, epoch_columns, settings, *, seed, rows_per_epoch, score, loss_weights=None, on_progress=None):
+    """Trains `model` for `settings.epochs` epochs and leaves it with the weights of the best one.
+
+    Args:
+        model: a `keras.Model` (or a `Distiller`), not yet compiled; the loss of each output is binary cross-entropy on
+            logits.
+        epoch_columns: epoch number (from 0) -> the columns of that epoch, (x, y) or (x, y, sample_weight), with arrays
+            of equal length.
+        settings: `epochs`, `batch_size`, and what `make_optimizer` reads.
+        seed: fixes the order of the rows in every epoch.
+        rows_per_epoch: length of the columns.
+        score: () -> validation AUC of the model as it stands.
+        loss_weights: one number an output, for a model with several.
+        on_progress: called as (examples done, examples in all) while it runs.
+
+    Returns: one record an epoch: epoch, loss, validation_auc, seconds, examples_per_second; the seconds and the speed
+    are those of training alone, without the scoring.
+    """
+    from tfdistill.data import train_batches
+
+    steps = rows_per_epoch // settings.batch_size
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(
+        optimizer=make_optimizer(settings, steps * settings.epochs),
+        loss=loss if loss_weights is None else [loss] * len(loss_weights),
+        loss_weights=loss_weights,
+        steps_per_execution=min(16, steps),
+    )
+    records, best_weights, best_auc = [], None, -1.0
+    for epoch in range(settings.epochs):
+        batches = train_batches(epoch_columns(epoch), settings.batch_size, seed, epoch)
+        reporter = _Progress(on_progress, epoch * steps, settings.epochs * steps, settings.batch_size)
+        started = time.perf_counter()
+        history = model.fit(batches, epochs=1, verbose=0, callbacks=[reporter]).history
+        seconds = time.perf_counter() - started
+        auc = score()
+        if auc > best_auc:
+            best_auc, best_weights = auc, model.get_weights()
+        records.append(
+            {
+                "epoch": epoch + 1,
+                "loss": float(history["loss"][-1]),
+                "validation_auc": float(auc),
+                "seconds": seconds,
+                "examples_per_second": steps * settings.batch_size / seconds,
+            }
+        )
+    model.set_weights(best_weights)
+    return records
+
+
+def predict_logits(model, inputs, batch_size=8192, on_progress=None):
+    """Logits of a ranker for columns of any length, float32 [n, k], in batches that fit any machine.
+
+    Args:
+        model: a `keras.Model`, or any callable on a dict of tensors.
+        inputs: {field name: array [n, ...]}.
+        batch_size: rows a call.
+        on_progress: called with the number of rows done.
+    """
+    ask = (lambda batch: model(batch, training=False)) if isinstance(model, keras.Model) else model
+    step = tf.function(ask, reduce_retracing=True)
+    rows = len(next(iter(inputs.values())))
+    pieces = []
+    for start in range(0, rows, batch_size):
+        batch = {name: tf.constant(column[start : start + batch_size]) for name, column in inputs.items()}
+        pieces.append(step(batch).numpy())
+        if on_progress is not None:
+            on_progress(min(start + batch_size, rows))
+    return np.concatenate(pieces).astype(np.float32)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Tells how many examples of the whole training are done."""
+
+    def __init__(self, tell, steps_before, steps_in_all, batch_size):
+        super().__init__()
+        self.tell, self.steps_before = tell, steps_before
+        self.steps_in_all, self.batch_size = steps_in_all, batch_size
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.tell is not None:
+            self.tell((self.steps_before + batch + 1) * self.batch_size, self.steps_in_all * self.batch_size)
