@@ -58,6 +58,19 @@ def test_importing_quietly_drops_the_chatter_and_keeps_errors(python):
     assert answer.stderr == ERRORS + "after\n"
 
 
+def test_warnings_of_the_python_side_are_held_back_and_errors_are_not(python):
+    answer = python(
+        """
+        import logging
+        from tfdistill._tensorflow import import_quietly
+        import_quietly()
+        logging.getLogger("tensorflow").warning("6 out of the last 6 calls triggered retracing")
+        logging.getLogger("tensorflow").error("a real error in Python")
+        """
+    )
+    assert answer.stderr == ERRORS + "a real error in Python\n"
+
+
 def test_a_later_import_is_quiet_too_whoever_makes_it(python):
     answer = python(
         """

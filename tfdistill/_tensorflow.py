@@ -3,6 +3,7 @@
 import contextlib
 import importlib.abc
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -41,6 +42,9 @@ def quiet_when_imported():
     if LOG_LEVEL in os.environ:
         return
     os.environ[LOG_LEVEL] = "3"
+    logging.getLogger("tensorflow").setLevel(
+        logging.ERROR
+    )  # what its Python side says: hints on retracing and the like
     if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _QuietFinder())
 

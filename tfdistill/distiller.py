@@ -149,8 +149,8 @@ class Distiller(keras.Model):
             optimizer: optimizer of the student's weights.
             loss: the hard loss, in any form that Keras takes. May be `None` only where `student_loss_weight` is 0.
             metrics: metrics of the student's predictions, in any form that Keras takes.
-            **kwargs: the other arguments of `keras.Model.compile`. jit_compile="auto" means False with a teacher that is
-                no Keras model, and with `unlabeled_value`.
+            **kwargs: the other arguments of `keras.Model.compile`. jit_compile="auto" means False with a teacher that
+                is no Keras model, and with `unlabeled_value`.
 
         Raises:
             ValueError: where the hard loss is missing, or sums over the batch although some rows may be unlabelled.
@@ -284,7 +284,7 @@ class Distiller(keras.Model):
         return self.student_loss_weight < 1 and (training or self.evaluate_distillation)
 
     def _surely_supports_jit(self):
-        """Whether XLA is a safe default: not with teachers of unknown make, nor with batches that metrics must filter."""
+        """Whether XLA is a safe default: not with a teacher of unknown make, nor where metrics filter the rows."""
         teacher_is_safe = all(getattr(part, "supports_jit", False) for part in _parts(self.teacher))
         return teacher_is_safe and self.unlabeled_value is None
 

@@ -21,7 +21,9 @@ def make_optimizer(settings, steps):
     return keras.optimizers.Adam(learning_rate, weight_decay=settings.weight_decay or None)
 
 
-def train(model, epoch_columns, settings, *, seed, rows_per_epoch, score, loss_weights=None, on_progress=None):
+def train(
+    model, epoch_columns, settings, *, seed, rows_per_epoch, score, transform=None, loss_weights=None, on_progress=None
+):
     """Trains `model` for `settings.epochs` epochs and leaves it with the weights of the best one.
 
     Args:
@@ -33,6 +35,7 @@ def train(model, epoch_columns, settings, *, seed, rows_per_epoch, score, loss_w
         seed: fixes the order of the rows in every epoch.
         rows_per_epoch: length of the columns.
         score: () -> validation AUC of the model as it stands.
+        transform: applied to the x of every batch, such as `data.pair_expander(dataset)`.
         loss_weights: one number an output, for a model with several.
         on_progress: called as (examples done, examples in all) while it runs.
 
@@ -51,7 +54,7 @@ def train(model, epoch_columns, settings, *, seed, rows_per_epoch, score, loss_w
     )
     records, best_weights, best_auc = [], None, -1.0
     for epoch in range(settings.epochs):
-        batches = train_batches(epoch_columns(epoch), settings.batch_size, seed, epoch)
+        batches = train_batches(epoch_columns(epoch), settings.batch_size, seed, epoch, transform=transform)
         reporter = _Progress(on_progress, epoch * steps, settings.epochs * steps, settings.batch_size)
         started = time.perf_counter()
         history = model.fit(batches, epochs=1, verbose=0, callbacks=[reporter]).history

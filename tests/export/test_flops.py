@@ -47,10 +47,3 @@ def test_the_count_of_a_model_worked_by_hand_is_the_same_in_every_kind_of_file(t
     assert describe(tmp_path / "m.keras")["flops"] == by_hand
     assert describe(tmp_path / "m")["flops"] == by_hand + 1  # the sigmoid
     assert describe(tmp_path / "m.tflite")["flops"] == by_hand + 1
-
-
-def test_the_ranker_costs_the_same_in_both_kinds_of_file_but_for_negative_ids(exported):
-    from tfdistill.export import describe
-
-    # The SavedModel keeps Keras's handling of negative ids: 3 operations for each of 3 single ids and a bag of 5.
-    assert describe(exported.saved_model)["flops"] == describe(exported.tflite_float32)["flops"] + 3 * (3 + 5)

@@ -118,7 +118,7 @@ def test_a_float32_model_is_taken_as_it_is(ranker):
 
 @pytest.mark.parametrize("name", ["age-group", "release year", "item.id", "2nd", "_private", "class", "self", "größe"])
 def test_a_field_name_that_no_signature_can_carry_is_refused(name, tmp_path):
-    x = keras.Input((2,), name="x")
+    x = keras.Input((2,), name=name)
     model = keras.Model({name: x}, keras.layers.Dense(1)(x))
     with pytest.raises(UserError, match="Rename the field"):
         export_saved_model(model, tmp_path / "m")

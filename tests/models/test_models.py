@@ -6,7 +6,7 @@ import pytest
 
 from tfdistill.data import Field
 from tfdistill.models import BUILDERS, build
-from tfdistill.models.embedding import BatchL2, MaskedMean
+from tfdistill.models.embedding import MaskedMean
 
 FIELDS = (
     Field("user", "categorical", "user", 50),
@@ -72,10 +72,6 @@ def test_dcn_v2_crosses_as_the_paper_writes():
 def test_masked_mean_leaves_padding_out_and_gives_zeros_for_an_empty_bag():
     rows = np.array([[[2.0], [4.0], [100.0]], [[7.0], [8.0], [9.0]]], np.float32)
     np.testing.assert_array_equal(MaskedMean()(rows, np.array([[5, 1, 0], [0, 0, 0]], np.int32)), [[3.0], [0.0]])
-
-
-def test_batch_l2_averages_over_the_batch():
-    assert float(BatchL2(0.5)(np.array([[1.0, 2.0], [3.0, 0.0]], np.float32))) == 0.5 * (5 + 9) / 2
 
 
 def test_an_unknown_kind_is_refused_by_name():

@@ -72,10 +72,17 @@ def test_distillation_trains_like_the_student_alone_in_every_key_it_does_not_say
     assert recipe({"student.train": {"epochs": 7}}).distill.train.epochs == 7
 
 
-def test_sections_that_are_ready_made_pass_their_training_on_too():
-    from tfdistill.recipes.schema import Student, Training
+def test_distillation_does_not_inherit_the_second_task_of_training_on_labels():
+    both = recipe({"student.train": {"exposure_weight": 0.5, "dropout": 0.3}})
+    assert both.student.train.exposure_weight == 0.5
+    assert both.distill.train.dropout == 0.3
+    assert not hasattr(both.distill.train, "exposure_weight")
 
-    values = {**SMALLEST, "student": Student(train=Training(epochs=7))}
+
+def test_sections_that_are_ready_made_pass_their_training_on_too():
+    from tfdistill.recipes.schema import LabelTraining, Student
+
+    values = {**SMALLEST, "student": Student(train=LabelTraining(epochs=7))}
     assert Recipe.model_validate(values).distill.train.epochs == 7
 
 
@@ -105,6 +112,7 @@ def test_whole_numbers_are_accepted_where_numbers_are_expected():
         ("student.train.dropout", -0.1),
         ("student.train.embedding_l2", -1),
         ("student.train.weight_decay", -1),
+        ("student.train.exposure_weight", -1),
         ("student.train.learning_rate_schedule", "linear"),
         ("distill.temperature", 0),
         ("distill.student_loss_weight", 1.1),
@@ -176,6 +184,8 @@ def test_the_ends_of_a_range_are_allowed(bounds):
         ),
         ({"data": CLICKS | {"split": {"method": "temporal"}}}, "data.split.method", "needs data.columns.time"),
         ({"data.split": {"train": 0.5}}, "data.split", "train 0.5 + validation 0.1 + test 0.1 = 0.7"),
+        ({"data.interactions": 2_000}, "data.interactions", "at least one row a user (3000), received 2000"),
+        ({"distill.train": {"exposure_weight": 1}}, "distill.train.exposure_weight", "not permitted"),
         ({"data.interactions": 5_000_000}, "data.interactions", "3000 users x 1500 items = 4500000 pairs"),
         ({"teacher": {}}, "teacher", "received neither"),
         ({"teacher.load": "t.keras"}, "teacher.load", "received both"),

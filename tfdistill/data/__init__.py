@@ -9,6 +9,7 @@
 from tfdistill.data.batches import iterate, pair_expander, train_batches
 from tfdistill.data.dataset import Dataset
 from tfdistill.data.encode import encode
+from tfdistill.data.exposure import ExposureSet
 from tfdistill.data.fields import Field
 from tfdistill.data.interactions import FeatureSpec, Interactions
 from tfdistill.data.movielens import movielens_1m
@@ -19,6 +20,7 @@ from tfdistill.data.unrated import sample_unrated
 
 __all__ = [
     "Dataset",
+    "ExposureSet",
     "FeatureSpec",
     "Field",
     "Interactions",

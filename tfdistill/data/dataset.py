@@ -10,7 +10,7 @@ from tfdistill.data.values import with_unknown
 PARTS = ("train", "validation", "test")
 
 
-@dataclass
+@dataclass(eq=False)
 class Dataset:
     """Interactions as indices, with the features of users and items in tables that interactions point into.
 
@@ -52,7 +52,7 @@ class Dataset:
     example_id: np.ndarray
     unseen: dict
     source: str = "interactions"
-    _raw: dict = field(default_factory=dict, repr=False, compare=False)
+    _raw: dict = field(default_factory=dict, repr=False)
 
     def __len__(self):
         return len(self.label)

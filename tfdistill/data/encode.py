@@ -98,15 +98,16 @@ def _entities(ids, training, name, source):
     """(table row of each id, raw ids of the table with row 0, vocabulary size): ids of training rows come first."""
     values, missing = tidy(ids, name)
     if missing.any():
-        raise UserError(f"{source}: {int(missing.sum()):,} values are missing in the id column '{name}'; drop those rows.")
+        raise UserError(
+            f"{source}: {int(missing.sum()):,} values are missing in the id column '{name}'; drop those rows."
+        )
     known = vocabulary_of(values[training])
     index = look_up(values, known)
     strange = index == 0
     others = vocabulary_of(values[strange])
     row = index.copy()
     row[strange] = len(known) + look_up(values[strange], others)
-    table = np.concatenate([with_unknown(known), others.astype(known.dtype) if not len(others) else others])
-    return row, table, len(known) + 1
+    return row, np.concatenate([with_unknown(known), others]), len(known) + 1
 
 
 def _cells(interactions, spec, ids, size, training):
@@ -119,7 +120,9 @@ def _cells(interactions, spec, ids, size, training):
     ids = ids[1:]
     if not frame.index.is_unique:
         twice = frame.index[frame.index.duplicated()]
-        raise UserError(f"{interactions.source}: {len(twice):,} {spec.of} ids have two rows of features, e.g. {twice[0]!r}.")
+        raise UserError(
+            f"{interactions.source}: {len(twice):,} {spec.of} ids have two rows of features, e.g. {twice[0]!r}."
+        )
     place = frame.index.get_indexer(ids.astype(object) if ids.dtype.kind == "U" else ids)
     if (place < 0).any():
         lost = ids[place < 0]

@@ -51,7 +51,7 @@ class FeatureSpec:
         return self.column or self.name
 
 
-@dataclass
+@dataclass(eq=False)
 class Interactions:
     """Who met which item, and whether it was liked.
 
@@ -101,7 +101,9 @@ class Interactions:
         for name in ("item", "label", "time", "context", "example_id"):
             column = getattr(self, name)
             if column is not None and len(column) != count:
-                raise UserError(f"{self.source}: {count:,} users but {len(column):,} rows in `{name}`; pass equal lengths.")
+                raise UserError(
+                    f"{self.source}: {count:,} users but {len(column):,} rows in `{name}`; pass equal lengths."
+                )
         if not np.isin(self.label, (0, 1)).all():
             wrong = self.label[~np.isin(self.label, (0, 1))]
             raise UserError(f"{self.source}: {len(wrong):,} labels are neither 0 nor 1, e.g. {wrong[0]}.")
@@ -111,7 +113,9 @@ class Interactions:
         taken = {self.user_name, *RESERVED_NAMES}
         for name in (self.item_name, *(spec.name for spec in self.features)):
             if name in taken:
-                raise UserError(f"{self.source}: the field name '{name}' is used twice or reserved; rename that feature.")
+                raise UserError(
+                    f"{self.source}: the field name '{name}' is used twice or reserved; rename that feature."
+                )
             taken.add(name)
         for spec in self.features:
             frame = self.frame(spec.of)

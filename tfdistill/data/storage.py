@@ -54,7 +54,9 @@ def load(path):
             arrays = {name: file[name] for name in file.files}
         structure = json.loads(arrays["structure"].tobytes())
         if structure["format"] != FORMAT:
-            raise UserError(f"'{path}' has format {structure['format']}, this version reads {FORMAT}; encode the data again.")
+            raise UserError(
+                f"'{path}' has format {structure['format']}, this version reads {FORMAT}; encode the data again."
+            )
         return Dataset(
             fields=tuple(Field(**one) for one in structure["fields"]),
             numeric={name: tuple(pair) for name, pair in structure["numeric"].items()},
@@ -68,7 +70,7 @@ def load(path):
         )
     except UserError:
         raise
-    except (zipfile.BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError, AttributeError) as problem:
+    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError, AttributeError) as problem:
         raise UserError(
             f"'{path}' is damaged or not a data set of tfdistill ({type(problem).__name__}: {problem}). "
             f"Delete it and encode the data again."

@@ -33,7 +33,7 @@ def sample_unrated(dataset, count, seed):
     random = generator("unrated", seed)
     items = dataset.fields[1].size
     training = dataset.rows("train")
-    key = _key(dataset.user_row[training], dataset.item_row[training], items)
+    key = pair_keys(dataset.user_row[training], dataset.item_row[training], items)
     rated = np.unique(key)
     full = np.bincount(rated // items, minlength=dataset.fields[0].size) >= items - 1
     rows = training[~full[dataset.user_row[training]]]
@@ -43,18 +43,20 @@ def sample_unrated(dataset, count, seed):
     user = dataset.user_row[rows]
     item = random.integers(1, items, count, dtype=np.int32)
     # Only the item is drawn again: drawing the user again too would favour users with few ratings.
-    again = np.flatnonzero(_contains(rated, _key(user, item, items)))
+    again = np.flatnonzero(contains(rated, pair_keys(user, item, items)))
     while len(again):
         item[again] = random.integers(1, items, len(again), dtype=np.int32)
-        again = again[_contains(rated, _key(user[again], item[again], items))]
+        again = again[contains(rated, pair_keys(user[again], item[again], items))]
     return user, item, rows
 
 
-def _key(user, item, items):
+def pair_keys(user, item, items):
+    """One int64 number a pair; `items` is the size of the item vocabulary."""
     return user.astype(np.int64) * items + item
 
 
-def _contains(sorted_keys, keys):
+def contains(sorted_keys, keys):
+    """Which of `keys` are among `sorted_keys`; bool [len(keys)]."""
     place = np.searchsorted(sorted_keys, keys)
     place[place == len(sorted_keys)] = 0
     return sorted_keys[place] == keys

@@ -25,7 +25,9 @@ def tidy(cells, name):
         return values.astype(np.int64), missing
     if values.dtype.kind == "f":
         values = np.where(missing, 0.0, values)
-        whole = np.isfinite(values).all() and np.abs(values).max(initial=0) < 2**53 and (values == np.rint(values)).all()
+        whole = (
+            np.isfinite(values).all() and np.abs(values).max(initial=0) < 2**53 and (values == np.rint(values)).all()
+        )
         return values.astype(np.int64 if whole else np.float64), missing
     return values, missing
 

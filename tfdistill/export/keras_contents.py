@@ -1,6 +1,7 @@
 """What is in a .keras file."""
 
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -70,10 +71,16 @@ def _load(path):
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        if "safe_mode" in str(error) or "Lambda" in str(error):
-            reason = "it holds a Lambda layer, that is code, which inspecting does not run."
-        raise UserError(f"{path}: cannot be loaded: {reason[:300]}") from error
+        raise UserError(f"{path}: cannot be loaded: {_reason(str(error))}") from error
+
+
+def _reason(message):
+    unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", message)
+    if unknown:
+        return f"nothing here defines its class {unknown[1]!r}. Call this from Python, after importing what does."
+    if "safe_mode" in message or "Lambda" in message:
+        return "it holds a Lambda layer, that is code, which inspecting does not run."
+    return next((line for line in message.splitlines() if line.strip()), "no reason given")[:300]
 
 
 def _signature(model):

@@ -5,9 +5,9 @@ from keras import ops
 TASKS = ("auto", "binary", "categorical")
 
 # Softmax outputs carry information almost down to the smallest float32, and the gradient of a logarithm stays finite
-# at this floor. A sigmoid output has no such room above: the float32 next to 1 is 1 - 6e-8.
+# at this floor. A sigmoid output has no such room above: float32 ends at 1 - 2**-24.
 CATEGORICAL_FLOOR = 1e-30
-BINARY_MARGIN = 1e-7
+BINARY_MARGIN = 2.0**-23
 
 
 def check_task(task):
@@ -46,8 +46,9 @@ def logits_from_probabilities(probabilities, task="auto"):
     """Returns float32 logits whose softmax (categorical) or sigmoid (binary) is `probabilities`.
 
     Categorical: `log(p)`; the logits are right up to a constant a row, which no softmax sees. Binary:
-    `log(p) - log(1 - p)`. Probabilities are clipped to [1e-30, 1] and to [1e-7, 1 - 1e-7] first. Where the tensor comes
-    straight from a Keras softmax or sigmoid activation, its logits are still at hand and are returned as they are.
+    `log(p) - log(1 - p)`. Probabilities are clipped first: to 1e-30 from below, and to 1.2e-7 from 0 and 1. Where the
+    tensor comes straight from a Keras softmax or sigmoid activation, its logits are still at hand and are returned as
+    they are.
 
     Args:
         probabilities: tensor `[batch, ..., k]`.

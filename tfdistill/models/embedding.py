@@ -5,28 +5,6 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable("tfdistill")
-class BatchL2(keras.regularizers.Regularizer):
-    """`l2` times the squared norm of an embedding, averaged over the batch.
-
-    On the rows looked up rather than on the whole table: rare ids are then not shrunk at every step by batches they are
-    not in, and the cost follows the batch, not the vocabulary.
-
-    >>> float(BatchL2(0.1)(keras.ops.array([[1.0, 2.0], [3.0, 0.0]])))  # 0.1 * (5 + 9) / 2
-    0.7...
-    """
-
-    def __init__(self, l2):
-        self.l2 = float(l2)
-
-    def __call__(self, x):
-        x = ops.cast(x, "float32")
-        return self.l2 * ops.sum(ops.square(x)) / ops.cast(ops.maximum(ops.shape(x)[0], 1), "float32")
-
-    def get_config(self):
-        return {"l2": self.l2}
-
-
-@keras.saving.register_keras_serializable("tfdistill")
 class MaskedMean(keras.layers.Layer):
     """The mean over a bag's members, leaving out the padding (index 0); zeros for an empty bag.
 
@@ -58,7 +36,8 @@ def embed_fields(fields, embedding_width, embedding_l2=0.0, dropout=0.0):
     Args:
         fields: the fields, in the order in which they are joined.
         embedding_width: columns of every table.
-        embedding_l2: weight of `BatchL2` on every looked-up row.
+        embedding_l2: weight of the squared norm of the looked-up rows, averaged over the batch. On these rows rather
+            than on the whole table: rare ids are then not shrunk by batches that they are not in.
         dropout: share of the joined vector dropped in training.
 
     Returns: `(inputs, x)`: {name: `keras.Input`} and float [batch, sum of widths].
@@ -74,7 +53,7 @@ def embed_fields(fields, embedding_width, embedding_l2=0.0, dropout=0.0):
             field.size,
             embedding_width,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            activity_regularizer=BatchL2(embedding_l2) if embedding_l2 else None,
+            activity_regularizer=keras.regularizers.L2(embedding_l2) if embedding_l2 else None,
             name=f"embed_{field.name}",
         )(x)
         joined.append(MaskedMean(name=f"mean_{field.name}")(rows, x) if field.kind == "bag" else rows)

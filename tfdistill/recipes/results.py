@@ -12,11 +12,10 @@ def collect(run):
     """Returns the content of metrics.json from the results of the finished stages of `run`."""
     models = [_teacher(run), _students(run, "alone"), _students(run, "distilled")]
     artifacts = run.result("evaluation")["artifacts"]
-    data = {key: value for key, value in run.result("data").items() if key != "source"}
     return {
         "format": FORMAT,
         "task": "click-through",
-        "data": data,
+        "data": run.result("data"),
         "models": models,
         "artifacts": artifacts,
         "summary": _summary(*models, artifacts),

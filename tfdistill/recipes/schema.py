@@ -54,11 +54,19 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="decoupled decay of all weights, a step")
 
 
+class LabelTraining(Training):
+    """How a model is trained on hard labels, with one more task beside them if wanted."""
+
+    exposure_weight: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="weight of a second task in training, telling rated pairs from unrated ones; 0: none"
+    )
+
+
 class Teacher(Section):
     """The model to learn from: trained here (model, train), or one that you have (load)."""
 
     model: Model | None = Field(None, description="the teacher to train; either this or load")
-    train: Training | None = Field(None, description="how it is trained; only with model")
+    train: LabelTraining | None = Field(None, description="how it is trained; only with model")
     load: FilePath | None = Field(None, description="a trained teacher: a .keras file or a SavedModel folder")
     signature: Text | None = Field(None, description="which signature of a loaded SavedModel; null: the only one")
     reads: Literal["encoded", "raw"] | None = Field(
@@ -115,7 +123,7 @@ class Student(Section):
     """The small model, and how it trains alone: the baseline that distillation has to beat."""
 
     model: Model = Field(default_factory=lambda: MLP(kind="mlp"), description="the student")
-    train: Training = Field(default_factory=Training, description="how it is trained, alone")
+    train: LabelTraining = Field(default_factory=LabelTraining, description="how it is trained, alone")
 
 
 class Distill(Section):
@@ -190,7 +198,8 @@ class Recipe(Section):
         if student is not None and distill is not None:
             alone, own = as_mapping(student.get("train", {})), as_mapping(distill.get("train", {}))
             if alone is not None and own is not None:
-                values["distill"] = distill | {"train": alone | own}
+                inherited = {key: value for key, value in alone.items() if key in Training.model_fields}
+                values["distill"] = distill | {"train": inherited | own}
         return values
 
     @field_validator("description")

@@ -45,10 +45,14 @@ class SyntheticData(Section):
     unseen: Literal["unknown", "error"] = UNSEEN
 
     @model_validator(mode="after")
-    def _pairs_suffice(self):
+    def _pairs_and_users_suffice(self):
         if self.interactions > self.users * self.items:
             pairs = f"{self.users} users x {self.items} items = {self.users * self.items} pairs"
             raise refuse("interactions", f"expected at most one row a pair ({pairs}), received {self.interactions}")
+        if self.interactions < self.users:
+            raise refuse(
+                "interactions", f"expected at least one row a user ({self.users}), received {self.interactions}"
+            )
         return self
 
 

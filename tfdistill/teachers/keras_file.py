@@ -1,5 +1,6 @@
 """Reading `.keras` files from anywhere, safely."""
 
+import re
 import zipfile
 
 import keras
@@ -8,8 +9,8 @@ from tfdistill._features import FeatureExtractor
 from tfdistill.errors import UserError
 from tfdistill.losses.symbolic import is_functional
 
-# How Keras's messages begin or go on where a file needs code that safe mode refuses or that is not registered.
-REFUSALS = ("lambda", "Could not locate", "safe_mode", "Could not deserialize")
+# What Keras says, somewhere in a long message, of code that is not registered or that safe mode refuses.
+MISSING_CODE = re.compile(r"Could not (?:locate|deserialize) (?:class |function )?'[^']+'|a Python lambda")
 
 
 def open_keras_file(path):
@@ -22,13 +23,14 @@ def open_keras_file(path):
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged configuration can fail in any way
-        reason = str(error).strip().split("\n")[0][:300]
-        if any(sign in str(error) for sign in REFUSALS):
+        missing = MISSING_CODE.search(str(error))
+        if missing is not None:
             raise UserError(
-                f"The teacher '{path}' needs code that is not loaded from a file: {reason} Register its classes and "
-                "functions with @keras.saving.register_keras_serializable() and import them before loading; replace a "
-                "lambda by a registered function; or export the teacher as a SavedModel."
+                f"The teacher '{path}' needs code that is not loaded from a file ({missing.group()}). Register its "
+                "classes and functions with @keras.saving.register_keras_serializable() and import them before "
+                "loading; replace a lambda by a registered function; or export the teacher as a SavedModel."
             ) from error
+        reason = str(error).strip().split("\n")[0][:300]
         raise UserError(f"The teacher '{path}' cannot be read: {reason} Save it again.") from error
     extractor = FeatureExtractor(model, [], "teacher")
     return lambda inputs: extractor(inputs, training=False)[None], _declared_inputs(model)

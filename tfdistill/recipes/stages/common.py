@@ -10,7 +10,7 @@ def score(logits, dataset, part, ndcg_k):
     from tfdistill.evaluation import click_metrics
 
     rows = dataset.rows(part)
-    return click_metrics(dataset.label[rows], probability(logits[:, 0]), dataset.user[rows], k=ndcg_k)
+    return click_metrics(dataset.label[rows], probability(logits[:, 0]), dataset.user_row[rows], k=ndcg_k)
 
 
 def probability(logits):
@@ -33,13 +33,19 @@ def train_on_labels(ranker, dataset, settings, seed, tell):
 
     Returns: the records of the epochs; see `tfdistill.training.train`.
     """
-    from tfdistill.models.exposure import ExposureSet, with_exposure_head
+    from tfdistill.data import ExposureSet, pair_expander
+    from tfdistill.models.exposure import with_exposure_head
     from tfdistill.training import train
 
-    common = {"seed": seed, "score": validation_auc(ranker, dataset), "on_progress": tell}
+    common = {
+        "seed": seed,
+        "score": validation_auc(ranker, dataset),
+        "transform": pair_expander(dataset),
+        "on_progress": tell,
+    }
     if not settings.exposure_weight:
         rows = dataset.rows("train")
-        columns = (dataset.inputs(rows), dataset.label[rows][:, None])
+        columns = (dataset.pairs(rows), dataset.label[rows][:, None])
         return train(ranker, lambda epoch: columns, settings, rows_per_epoch=len(rows), **common)
     pairs = ExposureSet(dataset, seed)
     # Half of the rows carry a label, so a mean over all rows halves that loss; the 2 gives it its weight back.

@@ -32,16 +32,7 @@ def work(run, folder, tell):
         if count:
             run.reporter.say(f"  {count:,} rows have a {field} that training does not; they share its unknown row")
     dataset.save(folder / FILE)
-    return {
-        "source": interactions.source,
-        "rows": len(dataset.label),
-        **{part: len(dataset.rows(part)) for part in ("train", "validation", "test")},
-        "users": dataset.fields[0].size - 1,
-        "items": dataset.fields[1].size - 1,
-        "positive_share": float(dataset.label.mean()),
-        "fields": [{"name": f.name, "kind": f.kind, "of": f.of, "size": f.size} for f in dataset.fields],
-        "unseen": {field: int(count) for field, count in dataset.unseen.items()},
-    }
+    return dataset.summary()
 
 
 def open_dataset(run):

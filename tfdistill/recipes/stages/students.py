@@ -27,6 +27,7 @@ def distilled_work(seed):
 
     def work(run, folder, tell):
         from tfdistill import Distiller
+        from tfdistill.data import pair_expander
         from tfdistill.losses import LogitsDistillation
         from tfdistill.teachers import CachedTeacher
         from tfdistill.training import train
@@ -48,6 +49,7 @@ def distilled_work(seed):
             seed=seed,
             rows_per_epoch=transfer.rows_per_epoch,
             score=validation_auc(student, dataset),
+            transform=pair_expander(dataset),
             on_progress=tell,
         )
         return _finish(run, folder, seed, dataset, student, epochs)
@@ -65,28 +67,31 @@ class TransferSet:
     """
 
     def __init__(self, dataset, soft_targets, unrated_ratio):
-        self.dataset = dataset
         with np.load(soft_targets, allow_pickle=False) as arrays:
             self.soft = dict(arrays)
         rows = dataset.rows("train")
         self.unrated_per_epoch = round(unrated_ratio * len(rows))
         self.rows_per_epoch = len(rows) + self.unrated_per_epoch
-        self.rated = dataset.inputs(rows)
+        self.rated = dataset.pairs(rows)
         self.label = dataset.label[rows][:, None]
 
     def epoch(self, number):
-        """The columns (x, y) of an epoch: the next pairs of the pool, from its beginning again when it is used up."""
+        """The columns (x, y) of an epoch: the next pairs of the pool, from its beginning again when it is used up.
+
+        x holds the columns of `Dataset.pairs` and teacher_logits float32 [rows, 1].
+        """
         if not self.unrated_per_epoch:
             return {**self.rated, TEACHER_LOGITS: self.soft["rated_logits"]}, self.label
         pool = len(self.soft["unrated_user"])
         drawn = (number * self.unrated_per_epoch + np.arange(self.unrated_per_epoch)) % pool
-        unrated = self.dataset.pair_inputs(
-            self.soft["unrated_user"][drawn],
-            self.soft["unrated_item"][drawn],
-            self.soft["unrated_context_row"][drawn],
-        )
-        x = {name: np.concatenate([column, unrated[name]]) for name, column in self.rated.items()}
-        x[TEACHER_LOGITS] = np.concatenate([self.soft["rated_logits"], self.soft["unrated_logits"][drawn]])
+        x = {
+            "user_row": np.concatenate([self.rated["user_row"], self.soft["unrated_user"][drawn]]),
+            "item_row": np.concatenate([self.rated["item_row"], self.soft["unrated_item"][drawn]]),
+            "context_row": np.concatenate(
+                [self.rated["context_row"], self.soft["unrated_context_row"][drawn].astype(np.int32)]
+            ),
+            TEACHER_LOGITS: np.concatenate([self.soft["rated_logits"], self.soft["unrated_logits"][drawn]]),
+        }
         y = np.concatenate([self.label, np.full((len(drawn), 1), UNLABELED, self.label.dtype)])
         return x, y
 
