@@ -57,7 +57,7 @@ def train(
         batches = train_batches(epoch_columns(epoch), settings.batch_size, seed, epoch, transform=transform)
         reporter = _Progress(on_progress, epoch * steps, settings.epochs * steps, settings.batch_size)
         started = time.perf_counter()
-        history = model.fit(batches, epochs=1, verbose=0, callbacks=[reporter]).history
+        history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[reporter]).history
         seconds = time.perf_counter() - started
         auc = score()
         if auc > best_auc:

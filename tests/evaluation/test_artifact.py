@@ -36,7 +36,9 @@ def test_lists_and_wider_integers_are_taken(student):
 
 def test_progress_counts_the_rows(student):
     calls = []
-    open_artifact(student.float32).predict(student.inputs, batch_size=600, progress=lambda *counts: calls.append(counts))
+    open_artifact(student.float32).predict(
+        student.inputs, batch_size=600, progress=lambda *counts: calls.append(counts)
+    )
     assert calls == [(600, 1500), (1200, 1500), (1500, 1500)]
 
 
@@ -46,7 +48,10 @@ def test_progress_counts_the_rows(student):
     [
         (lambda inputs: inputs.pop("user"), "missing user. It takes the fields age, genres, item, user"),
         (lambda inputs: inputs.update(price=np.zeros(4)), "unknown price"),
-        (lambda inputs: inputs.update(genres=np.zeros((4, 5), int)), r"genres: expected shape \(n, 3\), received \(4, 5\)"),
+        (
+            lambda inputs: inputs.update(genres=np.zeros((4, 5), int)),
+            r"genres: expected shape \(n, 3\), received \(4, 5\)",
+        ),
         (lambda inputs: inputs.update(user=np.zeros((4, 1), int)), r"user: expected shape \(n\), received \(4, 1\)"),
         (lambda inputs: inputs.update(user=np.zeros(4)), "user: expected int32, received float64"),
         (lambda inputs: inputs.update(user=np.array(["a"] * 4)), "user: expected int32, received <U1"),
@@ -82,6 +87,7 @@ def test_an_output_of_another_name_is_refused(tmp_path):
         open_artifact(tmp_path / "m")
 
 
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_int8_inputs_and_outputs_are_converted_at_the_boundary(tmp_path):
     kernel = tf.constant(np.random.default_rng(0).normal(size=(4, 1)).astype(np.float32))
     module = tf.Module()

@@ -116,17 +116,19 @@ def test_runs_and_threads_below_one_are_refused(student):
 
 
 def test_memory_grows_with_the_weights_that_are_read(tmp_path):
-    """A table of 32 MB, looked up all over, is in memory afterwards; one of 32 KB is not noticed."""
+    """A table of 13 MB, looked up all over, is in memory afterwards; one of 32 KB is not noticed."""
     import keras
     import numpy as np
 
     from tfdistill.export import export_tflite
 
     peaks = []
-    for rows in (1000, 1_000_000):
+    for rows in (1000, 400_000):
         x = keras.Input((), dtype="int32", name="user")
         table = keras.layers.Embedding(rows, 8, embeddings_initializer="ones")(x)
-        path = export_tflite(keras.Model({"user": x}, keras.layers.Dense(1)(table)), tmp_path / "m.tflite", "tflite_float32")
+        path = export_tflite(
+            keras.Model({"user": x}, keras.layers.Dense(1)(table)), tmp_path / "m.tflite", "tflite_float32"
+        )
         user = np.random.default_rng(0).integers(0, rows, 1000)
         peaks.append(measure_cost(path, {"user": user}, latency_runs=1000)["peak_memory_bytes"])
     assert peaks[1] - peaks[0] > 3_000_000

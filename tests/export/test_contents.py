@@ -21,7 +21,9 @@ KEYS += ["foreign_operators"]
 def keras_file(ranker, tmp_path_factory):
     # The ranker has a layer of the tests' own, which a safe loader does not know.
     x = keras.Input((), dtype="int32", name="user")
-    model = keras.Model({"user": x}, keras.layers.Dense(1, name="logits")(keras.layers.Embedding(7, 4, name="table")(x)))
+    model = keras.Model(
+        {"user": x}, keras.layers.Dense(1, name="logits")(keras.layers.Embedding(7, 4, name="table")(x))
+    )
     path = tmp_path_factory.mktemp("keras") / "m.keras"
     model.save(path)
     return path
@@ -109,7 +111,9 @@ def test_a_truncated_keras_file_is_told_in_one_line(keras_file, tmp_path):
         describe(tmp_path / "m.keras")
 
 
-@pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"])
+@pytest.mark.parametrize(
+    "damaged", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+)
 def test_a_truncated_saved_model_is_told_in_one_line(exported, tmp_path, damaged):
     import shutil
 

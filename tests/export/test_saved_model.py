@@ -30,7 +30,9 @@ def test_both_signatures_answer_like_the_keras_model_in_inference_mode(exported,
     assert list(answer) == ["probability"] and answer["probability"].dtype == np.float32
     np.testing.assert_allclose(answer["probability"], probability, atol=2e-6)
     first = {name: values[:1] for name, values in inputs.items()}
-    np.testing.assert_allclose(serve(exported.saved_model, "serve_one", first)["probability"], probability[:1], atol=2e-6)
+    np.testing.assert_allclose(
+        serve(exported.saved_model, "serve_one", first)["probability"], probability[:1], atol=2e-6
+    )
 
 
 def test_it_runs_in_a_fresh_process_without_keras_and_tfdistill(exported, inputs, probability, tmp_path):

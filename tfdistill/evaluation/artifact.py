@@ -15,8 +15,8 @@ def open_artifact(path, threads=1):
     Args:
         path: what `export_saved_model` or `export_tflite` wrote, or another with one output called "probability" or
             "logit".
-        threads: threads that one prediction may use. TensorFlow takes the number only if it has not run anything in
-            this process yet.
+        threads: threads that LiteRT may use for one prediction. TensorFlow's are a setting of the whole process, which
+            is left alone here.
 
     Returns: an object with
         fields: {name: (dtype, shape of one example)}
@@ -35,7 +35,7 @@ def open_artifact(path, threads=1):
     if path.is_dir():
         from tfdistill.evaluation.saved_model_artifact import SavedModelArtifact
 
-        return SavedModelArtifact(path, threads)
+        return SavedModelArtifact(path)
     from tfdistill.evaluation.tflite_artifact import TFLiteArtifact
 
     return TFLiteArtifact(path, threads)
@@ -76,7 +76,9 @@ class Artifact:
         """`inputs` as contiguous arrays of the dtypes that the file takes; raises UserError where they do not fit."""
         missing, unknown = sorted(set(self.fields) - set(inputs)), sorted(set(inputs) - set(self.fields))
         if missing or unknown:
-            wrong = [f"{kind} {', '.join(names)}" for kind, names in (("missing", missing), ("unknown", unknown)) if names]
+            wrong = [
+                f"{kind} {', '.join(names)}" for kind, names in (("missing", missing), ("unknown", unknown)) if names
+            ]
             raise UserError(f"{self.path}: {'; '.join(wrong)}. It takes the fields {', '.join(sorted(self.fields))}.")
         arrays = {name: self._checked_field(name, inputs[name]) for name in self.fields}
         lengths = {name: len(values) for name, values in arrays.items()}

@@ -9,7 +9,9 @@ from tfdistill.export import describe
 CONTENTS = ("bytes", "gzip_bytes", "parameters", "flops", "layers", "operators")
 
 
-def evaluate_artifact(path, keras_probability, inputs, label, user, *, threads=1, latency_runs=1000, k=10, progress=None):
+def evaluate_artifact(
+    path, keras_probability, inputs, label, user, *, threads=1, latency_runs=1000, k=10, progress=None
+):
     """Runs an exported ranker on labelled rows and measures its quality, its size and its cost.
 
     Args:

@@ -9,13 +9,8 @@ from tfdistill.evaluation.artifact import Artifact, only_output
 class SavedModelArtifact(Artifact):
     """See `tfdistill.evaluation.open_artifact`."""
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path):
         self.path = path
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        except RuntimeError:
-            pass  # TensorFlow has run something already and keeps the threads it has
         if not (path / "saved_model.pb").is_file():
             raise UserError(f"{path}: no SavedModel here (no file saved_model.pb).")
         try:

@@ -99,7 +99,7 @@ def _signature(model):
 def _graph(model):
     try:
         _, signatures = serving_module(model, "logit")
-    except ValueError:
+    except Exception:  # whatever an unusual model does when traced, its layers can still be shown
         return {}, None
     graph = signatures["serve_one"].graph
     operators, flops = graph_cost(graph.as_graph_def(add_shapes=True), [tensor.name for tensor in graph.outputs])

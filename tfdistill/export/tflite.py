@@ -30,7 +30,9 @@ def export_tflite(model, path, format, *, output="probability", calibration=None
         tflite_dynamic_int8: kernels (one scale a channel) and tables (one scale a table) int8, activations quantised
             on the fly example by example; nothing to calibrate; 1/4. Weights of fewer than 1,024 elements stay float32.
         tflite_int8: all weights, tables and activations int8, biases int32, activation ranges fixed by `calibration`;
-            1/4. Inputs that meet in one concatenation share one scale, set by the widest: keep their ranges alike.
+            1/4. Operators without an int8 version run in float between conversions. Inputs that meet in one
+            concatenation share one scale, set by the widest: keep their ranges alike. A standardised number beside
+            embeddings of 0.4 cost .02 of AUC; multiplied by 0.1 in the model (`keras.layers.Rescaling`), nothing.
 
     Each file has two signatures over one copy of the weights, {field name: tensor} -> {output: float32 [batch, k]}:
         serving_default: any batch size.
@@ -49,7 +51,7 @@ def export_tflite(model, path, format, *, output="probability", calibration=None
 
     Raises:
         ValueError: unknown format or output, a model that is not functional, calibration that does not fit the inputs.
-        UserError: an operator of the model has no TFLite (or no int8) version; no file is left behind.
+        UserError: an operator of the model has no TFLite version, or a field's name fits no signature; no file is left.
 
     >>> export_tflite(model, "student.tflite", "tflite_float16")
     PosixPath('student.tflite')
@@ -146,8 +148,10 @@ def _checked_calibration(calibration, fields):
             size in (None, given) for size, given in zip(shape, values.shape[1:], strict=True)
         )
         if not fits or len(values) == 0:
-            raise ValueError(f"calibration[{name!r}]: expected shape (n, {', '.join(map(str, shape))}) with n > 0, "
-                             f"received {values.shape}.")
+            raise ValueError(
+                f"calibration[{name!r}]: expected shape (n, {', '.join(map(str, shape))}) with n > 0, "
+                f"received {values.shape}."
+            )
         checked[name] = np.ascontiguousarray(values, dtype=keras.backend.standardize_dtype(tensor.dtype))
     lengths = {name: len(values) for name, values in checked.items()}
     if len(set(lengths.values())) > 1:

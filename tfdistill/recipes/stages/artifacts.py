@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 
-from tfdistill import files
-from tfdistill.recipes.stages.common import probability
+from tfdistill.recipes.stages.common import open_model, probability
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.teacher import MODEL as TEACHER_MODEL
 
@@ -26,8 +25,6 @@ def export_work(run, folder, tell):
 
     Of several seeds the one with the best validation AUC is exported. artifacts.json lists what was written.
     """
-    from tfdistill.teachers import load_keras
-
     recipe, dataset = run.recipe, open_dataset(run)
     calibration = _calibration_inputs(dataset, recipe)
     jobs = [] if recipe.teacher.load else [("teacher", recipe.seed, [REFERENCE_FORMAT])]
@@ -35,7 +32,7 @@ def export_work(run, folder, tell):
     jobs.append(("distilled", best_seed(run, "distilled"), recipe.export.formats))
     count, index = sum(len(formats) for *_, formats in jobs), []
     for role, seed, formats in jobs:
-        model = load_keras(_model_path(run, role, seed))
+        model = open_model(_model_path(run, role, seed))
         for format in formats:
             tell(len(index), count, unit="files", what=f"{LABELS[role]}, {FORMAT_LABELS[format]}")
             name = f"{role}_{format}" if format == "saved_model" else f"{role}.{format.removeprefix('tflite_')}.tflite"
@@ -48,12 +45,11 @@ def export_work(run, folder, tell):
 def evaluation_work(run, folder, tell):
     """Opens every exported file in its own runtime and measures it: quality on the whole test part, parity, cost."""
     from tfdistill.evaluation import evaluate_artifact
-    from tfdistill.teachers import load_keras
     from tfdistill.training import predict_logits
 
     settings, dataset = run.recipe.evaluate, open_dataset(run)
     rows = dataset.rows("test")
-    inputs, label, user = dataset.inputs(rows), dataset.label[rows], dataset.user[rows]
+    inputs, label, user = dataset.inputs(rows), dataset.label[rows], dataset.user_row[rows]
     index = json.loads(run.path("export", INDEX).read_text(encoding="utf-8"))
     keras_probability, records = {}, [] if run.recipe.teacher.load is None else [_loaded_teacher(run)]
     for position, entry in enumerate(index):
@@ -61,7 +57,7 @@ def evaluation_work(run, folder, tell):
         text = f"{LABELS[role]}, {FORMAT_LABELS[entry['format']]}"
         tell(position, len(index), unit="files", what=text)
         if role not in keras_probability:
-            model = load_keras(_model_path(run, role, seed))
+            model = open_model(_model_path(run, role, seed))
             keras_probability[role] = probability(predict_logits(model, inputs)[:, 0])
         measured = evaluate_artifact(
             run.path("export", entry["file"]),
@@ -105,20 +101,21 @@ def _calibration_inputs(dataset, recipe):
 
 def _loaded_teacher(run):
     """The record of a teacher that came from outside: it is not exported anew, so it has a size and a quality only."""
-    from tfdistill.evaluation import gzip_bytes
+    from tfdistill.export import describe
 
-    path, result = run.recipe.teacher.load, run.result("teacher")
+    path = run.recipe.teacher.load
+    contents = describe(path)
     return {
         "label": "teacher, as loaded",
         "role": "teacher",
         "format": "keras" if path.endswith(".keras") else "saved_model",
         "path": path,
         "seed": None,
-        "bytes": files.size(path),
-        "gzip_bytes": gzip_bytes(path),
-        "parameters": result["parameters"],
+        "bytes": contents["bytes"],
+        "gzip_bytes": contents["gzip_bytes"],
+        "parameters": contents["parameters"],
         "flops": None,
-        "test": result["test"],
+        "test": run.result("teacher")["test"],
         "parity": None,
         "latency_ms": None,
         "throughput": None,

@@ -84,6 +84,15 @@ def describe_layers(model):
     return layers
 
 
+def open_model(path):
+    """Reads a model that `save_model` wrote."""
+    import keras
+
+    import tfdistill.models  # noqa: F401  (registers the layers that the file names)
+
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
 def save_model(model, path):
     """Writes a `.keras` file of the model alone: a compiled one would carry its optimizer, twice its own size."""
     import keras

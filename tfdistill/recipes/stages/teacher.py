@@ -15,10 +15,17 @@ def work(run, folder, tell):
     dataset = open_dataset(run)
     if run.recipe.teacher.load is None:
         return _train(run.recipe, dataset, folder, tell)
+    from tfdistill.export import describe
+
     teacher = Teacher(run)
     teacher.check(dataset)
     record = summarise([], lambda rows: teacher.rows(dataset, rows), dataset, run.recipe.evaluate.ndcg_k)
-    return {"loaded": run.recipe.teacher.load, "parameters": teacher.parameters, "layers": [], **record}
+    return {
+        "loaded": run.recipe.teacher.load,
+        "parameters": describe(run.recipe.teacher.load)["parameters"],
+        "layers": [],
+        **record,
+    }
 
 
 def label_work(run, folder, tell):
@@ -57,6 +64,7 @@ class Teacher:
     """The run's teacher, asked by rows or by pairs of the data set, whatever form of the inputs it reads."""
 
     def __init__(self, run):
+        import tfdistill.models  # noqa: F401  (registers the layers that a teacher of ours names)
         from tfdistill.teachers import load_teacher
 
         settings = run.recipe.teacher
@@ -67,12 +75,6 @@ class Teacher:
             self._ask = load_teacher(
                 settings.load, signature=settings.signature, inputs=settings.inputs, outputs=settings.outputs
             )
-
-    @property
-    def parameters(self):
-        """How many weights a Keras teacher has; `None` for a SavedModel, which does not tell."""
-        model = getattr(self._ask, "model", None)
-        return model.count_params() if hasattr(model, "count_params") else None
 
     def check(self, dataset):
         """Raises `UserError` where the teacher does not take these inputs or give one finite logit a row."""
