@@ -40,6 +40,12 @@ class FeatureExtractor:
         outputs = self._forward(inputs, training=training) if self._takes_training else self._forward(inputs)
         return dict(zip(self.outputs, outputs, strict=True)) if len(self.outputs) > 1 else {PREDICTION: outputs}
 
+    @property
+    def supports_jit(self):
+        """Whether the model is known to compile under XLA; a callable is not, unless it says so."""
+        parts = self.model._flatten_layers() if isinstance(self.model, keras.Layer) else [self.model]
+        return all(getattr(part, "supports_jit", False) for part in parts)
+
     def select_inputs(self, inputs, hidden_column=None):
         """The part of a dict of inputs that is meant for this model.
 

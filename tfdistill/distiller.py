@@ -165,7 +165,8 @@ class Distiller(keras.Model):
             raise ValueError(
                 f"`unlabeled_value` needs a `loss` that averages over the batch. Received: reductions {reductions}"
             )
-        if kwargs.get("jit_compile", "auto") == "auto" and not self._surely_supports_jit():
+        teacher_compiles = self.teacher is not None and self._teacher_feature_extractor.supports_jit
+        if kwargs.get("jit_compile", "auto") == "auto" and (self.unlabeled_value is not None or not teacher_compiles):
             kwargs["jit_compile"] = False
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
@@ -283,11 +284,6 @@ class Distiller(keras.Model):
         """Whether a step needs the teacher."""
         return self.student_loss_weight < 1 and (training or self.evaluate_distillation)
 
-    def _surely_supports_jit(self):
-        """Whether XLA is a safe default: not with a teacher of unknown make, nor where metrics filter the rows."""
-        teacher_is_safe = all(getattr(part, "supports_jit", False) for part in _parts(self.teacher))
-        return teacher_is_safe and self.unlabeled_value is None
-
     def _cache_column(self):
         """The column of the inputs that holds cached soft targets, which the student must not see."""
         return getattr(self.teacher, "column", None)
@@ -318,10 +314,6 @@ class Distiller(keras.Model):
             y, sample_weight = labeled.for_loss(sample_weight)
             rows = labeled.count()
         return self._compile_loss(y, prediction, sample_weight), rows
-
-
-def _parts(teacher):
-    return teacher._flatten_layers() if isinstance(teacher, keras.Layer) else [teacher]
 
 
 def _batch_size(outputs):

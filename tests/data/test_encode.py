@@ -94,7 +94,6 @@ def test_an_unseen_user_keeps_the_features_that_training_knows():
 
 
 def test_unseen_users_stay_apart_as_rows_of_the_user_table():
-    dataset = encode(make(user=np.array([5, 5, 5, 3, 9, 7])), PARTS) if False else None
     users = pandas.DataFrame({"age": [30, 20, 70, 20], "income": [1.0, 2.0, 3.0, 4.0]}, index=[3, 5, 9, 7])
     dataset = encode(make(user=np.array([5, 5, 5, 3, 9, 7]), users=users), PARTS)
     assert dataset.user_row.tolist() == [2, 2, 2, 1, 4, 3]
@@ -140,7 +139,9 @@ def test_the_validation_and_test_rows_have_no_say_in_what_training_sees(dataset)
 
 
 def test_unseen_values_can_be_refused_by_name_count_and_example():
-    with pytest.raises(UserError, match=r"shop: 1 of 6 rows .* hold a value of 'user' .* e\.g\. 9\. Set `data\.unseen: unknown`"):
+    with pytest.raises(
+        UserError, match=r"shop: 1 of 6 rows hold .* a value of 'user' .* e\.g\. 9\. Set `data\.unseen: unknown`"
+    ):
         encode(make(), PARTS, unseen="error")
     known = make(
         user=np.array([5, 5, 5, 3, 3, 3]), item=np.array(["b", "a", "c", "b", "a", "a"], object), features=FEATURES[3:]
@@ -174,14 +175,29 @@ def test_a_missing_cell_that_is_not_allowed_names_the_user():
 
 def test_an_id_without_features_is_named():
     users = pandas.DataFrame({"age": [30, 20], "income": [1.0, 2.0]}, index=[3, 5])
-    with pytest.raises(UserError, match=r"1 user ids have no row in the user features, e\.g\. 9"):
+    with pytest.raises(UserError, match=r"1 id has no row in the user features, e\.g\. 9"):
         encode(make(users=users), PARTS)
 
 
 def test_an_id_with_two_rows_of_features_is_named():
     users = pandas.DataFrame({"age": [30, 20, 70, 1], "income": [1.0, 2.0, 3.0, 4.0]}, index=[3, 5, 9, 5])
-    with pytest.raises(UserError, match=r"have two rows of features, e\.g\. 5"):
+    with pytest.raises(UserError, match=r"1 id has two rows in the user features, e\.g\. 5"):
         encode(make(users=users), PARTS)
+
+
+def test_a_bag_given_as_text_is_refused():
+    items = pandas.DataFrame({"tags": ["x", "x|y", "", "y"]}, index=["a", "b", "c", "z"])
+    with pytest.raises(UserError, match="'tags' is a bag, so its cells must be lists"):
+        encode(make(items=items), PARTS)
+
+
+def test_cells_that_share_one_list_are_encoded_like_cells_of_their_own():
+    shared = ["y", "x"]
+    one = pandas.DataFrame({"tags": [shared, ["x"], shared, shared]}, index=["a", "b", "c", "z"])
+    own = pandas.DataFrame({"tags": [["y", "x"], ["x"], ["y", "x"], ["y", "x"]]}, index=["a", "b", "c", "z"])
+    first, second = encode(make(items=one), PARTS), encode(make(items=own), PARTS)
+    np.testing.assert_array_equal(first.item_features["tags"], second.item_features["tags"])
+    assert first.item_features["tags"].tolist() == [[0, 0], [2, 1], [1, 0], [2, 1], [2, 1]]
 
 
 def test_a_column_of_mixed_types_is_refused():
@@ -205,7 +221,7 @@ def test_a_split_of_another_length_or_without_training_rows_is_refused():
 def test_columns_of_different_lengths_and_other_labels_are_refused():
     with pytest.raises(UserError, match="6 users but 2 rows in `item`"):
         make(item=np.array(["a", "b"]))
-    with pytest.raises(UserError, match="1 labels are neither 0 nor 1, e.g. 3"):
+    with pytest.raises(UserError, match="1 label is neither 0 nor 1, e.g. 3"):
         make(label=np.array([0, 1, 1, 3, 0, 1]))
     with pytest.raises(UserError, match="no column 'age' in the user features"):
         make(users=None)

@@ -17,7 +17,9 @@ DOWNLOAD = sys.modules["tfdistill.data.download"]
 
 RATINGS = "1::10::5::978300019\n1::20::3::978300055\n2::10::1::978300999\n1::30::4::978300001\n2::30::2::978300998\n"
 USERS = "1::F::1::10::48067\n2::M::56::16::70072\n"
-MOVIES = "10::Toy Story (1995)::Animation|Comedy\n20::M (1931)::Crime\n30::Alien: Part 2 (1986)::Horror\n".encode("latin-1")
+MOVIES = "10::Toy Story (1995)::Animation|Comedy\n20::M (1931)::Crime\n30::Alien: Part 2 (1986)::Horror\n".encode(
+    "latin-1"
+)
 
 
 @pytest.fixture
@@ -120,7 +122,12 @@ def test_a_missing_file_is_named(folder, name):
 
 @pytest.mark.parametrize(
     "name, line, number",
-    [("ratings.dat", "1::x::5::9", 6), ("ratings.dat", "1::20::5", 6), ("users.dat", "3::M", 3), ("movies.dat", "4::Up::Comedy", 4)],
+    [
+        ("ratings.dat", "1::x::5::9", 6),
+        ("ratings.dat", "1::20::5", 6),
+        ("users.dat", "3::M", 3),
+        ("movies.dat", "4::Up::Comedy", 4),
+    ],
 )
 def test_a_damaged_line_is_named(folder, name, line, number):
     with open(folder / name, "a") as file:
@@ -151,7 +158,9 @@ def test_without_a_network_one_line_says_so_and_names_the_way_out(tmp_path, serv
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [TimeoutError("timed out"), urllib.error.HTTPError("u", 404, "Not Found", None, None)])
+@pytest.mark.parametrize(
+    "error", [TimeoutError("timed out"), urllib.error.HTTPError("u", 404, "Not Found", None, None)]
+)
 def test_timeouts_and_refusals_read_like_a_missing_network(tmp_path, serve, error):
     serve(error)
     with pytest.raises(UserError, match="cannot be downloaded"):

@@ -60,13 +60,17 @@ def test_a_share_of_0_is_refused():
 
 
 def test_an_empty_part_is_named():
-    refused("the validation part is empty", data=interactions(4))
+    refused("the test part is empty", data=interactions(4))
 
 
 def test_a_part_of_one_class_is_named():
     label = np.ones(100)
     label[:3] = 0
-    refused("rows of the validation part have the label 1", "temporal", data=interactions(label=label, time=np.arange(100)))
+    refused(
+        "the validation part \\(10 rows\\) has no label but 1",
+        "temporal",
+        data=interactions(label=label, time=np.arange(100)),
+    )
 
 
 def test_a_temporal_split_without_times_is_refused():

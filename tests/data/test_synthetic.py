@@ -49,7 +49,9 @@ def test_fields_are_user_item_age_region_year_and_genres(interactions):
     ]
 
 
-@pytest.mark.parametrize("users, items, count", [(2, 2, 4), (100, 50, 1000), (20, 30, 600), (50, 1000, 200), (300, 4, 900)])
+@pytest.mark.parametrize(
+    "users, items, count", [(2, 2, 4), (100, 50, 1000), (20, 30, 600), (50, 1000, 200), (300, 4, 900)]
+)
 def test_any_size_that_can_be_has_exactly_that_many_rows_and_no_repeated_pair(users, items, count):
     interactions = synthetic(seed=1, users=users, items=items, interactions=count)
     assert len(interactions) == count
@@ -57,7 +59,9 @@ def test_any_size_that_can_be_has_exactly_that_many_rows_and_no_repeated_pair(us
     assert set(interactions.user.tolist()) == set(range(1, users + 1))
 
 
-@pytest.mark.parametrize("sizes", [{"users": 1}, {"items": 0}, {"interactions": 10}, {"users": 10, "items": 10}, {"users": 2.5}])
+@pytest.mark.parametrize(
+    "sizes", [{"users": 1}, {"items": 0}, {"interactions": 10}, {"users": 10, "items": 10}, {"users": 2.5}]
+)
 def test_sizes_that_cannot_be_are_refused_by_name(sizes):
     with pytest.raises(ValueError, match="invalid value for `(users|items|interactions)`"):
         synthetic(**sizes)

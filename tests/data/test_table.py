@@ -78,6 +78,17 @@ def test_a_rating_becomes_a_label_and_neutral_ratings_are_dropped_with_their_row
     assert interactions.example_id.tolist() == [0, 2, 3]
 
 
+def test_a_label_may_be_written_true_and_false(write):
+    assert read(write("user_id,item_id,clicked\n1,1,True\n1,2,false\n")).label.tolist() == [1, 0]
+    text = message(write("user_id,item_id,clicked\n1,1,True\n1,2,maybe\n"))
+    assert "'maybe' in column 'clicked' is not a number, at line 3" in text
+
+
+def test_a_file_with_another_separator_than_its_name_says_is_told_which_one_it_needs(write):
+    text = message(write("user_id;item_id;clicked\n1;1;1\n"))
+    assert "no column 'user_id'" in text and "commas in .csv" in text
+
+
 def test_ids_with_leading_zeros_stay_text_so_that_007_and_7_are_two_users(write):
     interactions = read(write("user_id,item_id,clicked\n007,1,1\n7,1,0\n"))
     assert interactions.user.tolist() == ["007", "7"]
@@ -151,7 +162,7 @@ def test_a_rating_that_is_no_number_is_named_with_line_and_value(write):
 
 def test_a_label_that_is_neither_0_nor_1_is_refused(write):
     text = message(write("user_id,item_id,clicked\n1,1,1\n1,2,5\n"))
-    assert "neither 0 nor 1, first 5 at line 3" in text and "rating" in text
+    assert "must be 0 or 1, first 5 at line 3" in text and "rating" in text
 
 
 def test_labels_of_one_class_are_refused(write):
@@ -167,7 +178,7 @@ def test_dropping_every_row_is_refused(write):
 
 def test_missing_labels_and_ids_are_named_with_line_and_count(write):
     text = message(write("user_id,item_id,clicked\n1,1,1\n1,2,\n1,3,0\n"))
-    assert "1 values are missing in column 'clicked', first at line 3" in text
+    assert "1 value is missing in column 'clicked', first at line 3" in text
     text = message(write("user_id,item_id,clicked\n1,1,1\n,2,0\nNaN,3,0\n"))
     assert "2 ids are missing in column 'user_id', first at line 3" in text
 
@@ -189,7 +200,7 @@ def test_a_numeric_feature_that_is_no_finite_number_is_named_with_its_line(write
 def test_a_user_feature_that_changes_within_a_user_is_refused(write, kind, one, other):
     path = write(f"user_id,item_id,clicked,f\n1,1,1,{one}\n5,1,1,{one}\n5,2,0,{other}\n")
     text = message(path, features=[FeatureSpec("f", of="user", kind=kind)])
-    assert f"user 5 has '{one}' at line 3 and '{other}' at line 4 (1 users differ)" in text
+    assert f"user 5 has '{one}' at line 3 and '{other}' at line 4 (1 user differs)" in text
     assert "`of: context`" in text
 
 

@@ -191,7 +191,7 @@ data:
     (tmp_path / "own.yaml").write_text(text.replace("name: tiny", "name: own"))
     folder = quietly(load_recipe(tmp_path / "own.yaml"), tmp_path)
     assert (folder / "report.html").stat().st_size > 10_000
-    assert [field["name"] for field in metrics(folder)["data"]["fields"]] == ["who", "what", "group", "price"]
+    assert [field["name"] for field in metrics(folder)["data"]["fields"]] == ["user", "item", "group", "price"]
     assert metrics(folder)["models"][0]["test"]["auc"]["mean"] > 0.7
 
 

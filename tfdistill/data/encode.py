@@ -7,7 +7,7 @@ import numpy as np
 from tfdistill.data.dataset import Dataset
 from tfdistill.data.fields import Field, check_choice
 from tfdistill.data.interactions import refuse_missing
-from tfdistill.data.values import look_up, tidy, vocabulary_of, with_unknown
+from tfdistill.data.values import counted, look_up, plain, tidy, vocabulary_of, with_unknown
 from tfdistill.errors import UserError
 
 
@@ -99,7 +99,7 @@ def _entities(ids, training, name, source):
     values, missing = tidy(ids, name)
     if missing.any():
         raise UserError(
-            f"{source}: {int(missing.sum()):,} values are missing in the id column '{name}'; drop those rows."
+            f"{source}: {counted(int(missing.sum()), 'id is', 'ids are')} missing in the column '{name}'; drop those rows."
         )
     known = vocabulary_of(values[training])
     index = look_up(values, known)
@@ -121,17 +121,18 @@ def _cells(interactions, spec, ids, size, training):
     if not frame.index.is_unique:
         twice = frame.index[frame.index.duplicated()]
         raise UserError(
-            f"{interactions.source}: {len(twice):,} {spec.of} ids have two rows of features, e.g. {twice[0]!r}."
+            f"{interactions.source}: {counted(len(twice), 'id has', 'ids have')} two rows in the {spec.of} features, "
+            f"e.g. {plain(twice[0])!r}. Keep one."
         )
     place = frame.index.get_indexer(ids.astype(object) if ids.dtype.kind == "U" else ids)
     if (place < 0).any():
         lost = ids[place < 0]
         raise UserError(
-            f"{interactions.source}: {len(lost):,} {spec.of} ids have no row in the {spec.of} features, "
-            f"e.g. {lost[0].item()!r}. Add them or drop their interactions."
+            f"{interactions.source}: {counted(len(lost), 'id has', 'ids have')} no row in the {spec.of} features, "
+            f"e.g. {plain(lost[0])!r}. Add them or drop their interactions."
         )
     cells = frame[spec.name].to_numpy()[place]
-    refuse_missing(cells, spec, interactions.source, lambda place: f"{spec.of} {ids[place].item()!r}")
+    refuse_missing(cells, spec, interactions.source, lambda place: f"{spec.of} {plain(ids[place])!r}")
     return cells, np.arange(len(ids)) < size - 1
 
 
@@ -148,7 +149,15 @@ def _bag(cells, learn, name):
     """(int32 indices [n, longest], vocabulary, bool: the cell holds an unknown value); repeated values count once."""
     import pandas
 
-    lists = [cell if isinstance(cell, (list, tuple, np.ndarray)) else () for cell in cells]
+    cells = np.asarray(cells, object)
+    # Cells often share their list (read_table sees to it): work on the different ones.
+    codes, _ = pandas.factorize(np.fromiter(map(id, cells), np.int64, len(cells)))
+    _, first = np.unique(codes, return_index=True)
+    learn = np.bincount(codes[learn], minlength=len(first)) > 0
+    lists = [cell if isinstance(cell, (list, tuple, np.ndarray)) else () for cell in cells[first]]
+    text = [cell for cell in cells[first] if isinstance(cell, str)]
+    if text:
+        raise UserError(f"'{name}' is a bag, so its cells must be lists. Received the text {text[0]!r}.")
     owner = np.repeat(np.arange(len(lists)), [len(cell) for cell in lists])
     flat = np.empty(len(owner), object)
     flat[:] = list(itertools.chain.from_iterable(lists))
@@ -163,7 +172,7 @@ def _bag(cells, learn, name):
     place = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
     table = np.zeros((len(lists), max(1, length.max(initial=0))), np.int32)
     table[owner, place] = index
-    return table, vocabulary, unknown
+    return table[codes], vocabulary, unknown[codes]
 
 
 def _numeric(cells, weight, spec, source):
@@ -191,7 +200,7 @@ def _refuse_unseen(strangers, interactions, rows, ids, count):
         first = int(unknown.argmax())
         if name in (interactions.user_name, interactions.item_name):
             of = "user" if name == interactions.user_name else "item"
-            example = ids[of][rows[of][first]].item()
+            example = ids[of][rows[of][first]]
         else:
             spec = next(spec for spec in interactions.features if spec.name == name)
             of = spec.of
@@ -199,11 +208,7 @@ def _refuse_unseen(strangers, interactions, rows, ids, count):
             frame = interactions.frame(of)[name]
             example = frame.iloc[where] if of == "context" else frame.loc[ids[of][where].item()]
         raise UserError(
-            f"{interactions.source}: {int(unknown.sum()):,} of {count:,} rows (validation and test) hold a value of "
-            f"'{name}' that no training row has, e.g. {_plain(example)!r}. Set `data.unseen: unknown` to read such values "
+            f"{interactions.source}: {int(unknown.sum()):,} of {count:,} rows hold (in validation or test) a value of "
+            f"'{name}' that no training row has, e.g. {plain(example)!r}. Set `data.unseen: unknown` to read such values "
             f"as index 0, or choose a split that keeps them in training."
         )
-
-
-def _plain(value):
-    return value.item() if isinstance(value, np.generic) else value

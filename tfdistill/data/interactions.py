@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfdistill.data.fields import KINDS, OWNERS, check_choice
+from tfdistill.data.values import counted, missing_cells
 from tfdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class Interactions:
                 )
         if not np.isin(self.label, (0, 1)).all():
             wrong = self.label[~np.isin(self.label, (0, 1))]
-            raise UserError(f"{self.source}: {len(wrong):,} labels are neither 0 nor 1, e.g. {wrong[0]}.")
+            raise UserError(
+                f"{self.source}: {counted(len(wrong), 'label is', 'labels are')} neither 0 nor 1, e.g. {wrong[0]:g}."
+            )
         self._check_names()
 
     def _check_names(self):
@@ -135,13 +138,6 @@ class Interactions:
         return {"user": self.users, "item": self.items, "context": self.context}[of]
 
 
-def missing_cells(cells):
-    """bool [n], True where a cell of a column is empty (None or not a number); a list is never empty in this sense."""
-    import pandas
-
-    return np.asarray(pandas.isna(pandas.Series(cells)), bool)
-
-
 def refuse_missing(cells, spec, source, place):
     """Raises a UserError where a feature that must be there is not.
 
@@ -154,8 +150,8 @@ def refuse_missing(cells, spec, source, place):
     missing = missing_cells(cells)
     if spec.missing == "error" and missing.any():
         count, first = int(missing.sum()), int(missing.argmax())
-        noun = "value is" if count == 1 else "values are"
         raise UserError(
-            f"{source}: {count:,} {noun} missing in column '{spec.source_column}', first at {place(first)}. "
+            f"{source}: {counted(count, 'value is', 'values are')} missing in column '{spec.source_column}', "
+            f"first at {place(first)}. "
             f"Fill the column, or set `missing: unknown` for the feature '{spec.name}'."
         )

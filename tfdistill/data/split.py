@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfdistill.data.random_streams import generator
+from tfdistill.data.values import counted, plain
 from tfdistill.errors import UserError
 
 PARTS = ("train", "validation", "test")
@@ -67,7 +68,9 @@ def _temporal(interactions, train, validation):
         raise UserError(f"{interactions.source}: a temporal split needs times; name a time column or split at random.")
     time = np.asarray(interactions.time)
     if time.dtype.kind == "f" and np.isnan(time).any():
-        raise UserError(f"{interactions.source}: {int(np.isnan(time).sum()):,} times are missing; drop those rows.")
+        raise UserError(
+            f"{interactions.source}: {counted(int(np.isnan(time).sum()), 'time is', 'times are')} missing; drop those rows."
+        )
     count = len(interactions)
     parts = np.empty(count, np.int8)
     if interactions.time_scope == "global":
@@ -97,20 +100,21 @@ def _given(given, count):
         parts[given == name] = number
     if (parts < 0).any():
         first = int((parts < 0).argmax())
-        raise UserError(f"data.split: row {first + 1:,} has the part {given[first].item()!r}; expected one of {known}.")
+        raise UserError(f"data.split: row {first + 1:,} has the part {plain(given[first])!r}; expected one of {known}.")
     return parts
 
 
 def _check_parts(parts, interactions):
     for number, name in enumerate(PARTS):
-        label = interactions.label[parts == number]
-        if not len(label):
+        if not (parts == number).any():
             raise UserError(
                 f"{interactions.source}: the {name} part is empty ({len(interactions):,} rows in all); "
                 f"give it a larger share or bring more rows."
             )
+    for number, name in enumerate(PARTS):
+        label = interactions.label[parts == number]
         if label.min() == label.max():
             raise UserError(
-                f"{interactions.source}: all {len(label):,} rows of the {name} part have the label {label[0]:g}; "
+                f"{interactions.source}: the {name} part ({counted(len(label), 'row', 'rows')}) has no label but {label[0]:g}; "
                 f"bring more rows or choose another seed or split."
             )

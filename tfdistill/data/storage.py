@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +67,9 @@ def load(path):
                 for group in GROUPS
             },
         )
-    except UserError:
+    except (UserError, PermissionError):
         raise
-    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError, AttributeError) as problem:
+    except Exception as problem:  # a damaged zip raises a dozen kinds: BadZipFile, TokenError, NotImplementedError, ...
         raise UserError(
             f"'{path}' is damaged or not a data set of tfdistill ({type(problem).__name__}: {problem}). "
             f"Delete it and encode the data again."

@@ -31,12 +31,13 @@ def synthetic(seed=0, users=3000, items=1500, interactions=200_000):
 
     - Items: 1 to 3 of 12 genres (genre g with weight 1/sqrt(g)), a year 1960 + 60 Beta(4, 1.3), a quality N, a trend N, and a
       taste vector q in R^k: .6 times the mean of its genres' vectors (of deviation 1) plus .8 N.
-    - Users: an age band and a region, a mood N, a liking per genre N, and a taste vector p in R^k: .87 N plus .5 times the mean
-      of the vectors of the user's age band and region. Both are scaled by .75^dimension, to a length of 1 for p in the mean.
+    - Users: an age band and a region, a mood N, a liking per genre N, and a taste vector p in R^k: .87 N plus
+      .35 times the vectors of the user's age band and region (each N). Dimension d of p is scaled by .75^d, to a length of
+      1 in the mean.
     - Log-odds of a like: 4.4 p·q + 1.6 (mean liking of the item's genres, deviation 1) + 1.4 quality + 1.2 mood
       - 4 (year position - (.95 - .1 age band))² (centred) + .6 trend (t - 1/2), t in [0, 1] the time in the year.
     - Who meets what: users have log-normal activity (deviation 1, at least 5 interactions); a user meets items without
-      repetition with weight rank^-.8 exp(.3 quality + .2 (4.4 p·q + 1.6 liking) / 1.2), rank a random popularity order.
+      repetition with weight rank^-.8 exp(.3 quality + (4.4 p·q + 1.6 liking) / 6), rank a random order of popularity.
     - Users join at a random time in the first eight tenths of the year, their interactions follow uniformly to its end.
 
     Labels are drawn from the log-odds: a Bernoulli label says little, a good teacher's soft target says more, and it can say

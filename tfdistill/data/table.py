@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from tfdistill.data.interactions import FeatureSpec, Interactions, missing_cells, refuse_missing
-from tfdistill.data.table_columns import as_ids, as_lists, as_numbers, as_times
+from tfdistill.data.interactions import FeatureSpec, Interactions, refuse_missing
+from tfdistill.data.table_columns import as_ids, as_labels, as_lists, as_numbers, as_times
 from tfdistill.data.table_file import read_columns
+from tfdistill.data.values import counted, missing_cells, plain
 from tfdistill.errors import UserError
 
 
@@ -28,7 +29,7 @@ def read_table(
     Args:
         path: a .csv, .tsv (either may end in .gz) or .parquet file with a header.
         user, item: columns of the ids.
-        label: column of 0 and 1. Exactly one of `label` and `rating`.
+        label: column of 0 and 1 (or of true and false). Exactly one of `label` and `rating`.
         rating: column of numbers.
         positive_above: with `rating`: ratings above it are label 1.
         drop_ratings: with `rating`: rows with these ratings are left out.
@@ -51,7 +52,7 @@ def read_table(
     table = read_columns(path, wanted)
     columns, place = table.columns, table.place
 
-    values = as_numbers(columns[label or rating], label or rating, table)
+    values = as_labels(columns[label], label, table) if label else as_numbers(columns[rating], rating, table)
     _refuse_gaps(values, label or rating, table)
     kept = np.arange(len(values))
     if label:
@@ -59,7 +60,7 @@ def read_table(
         if wrong.any():
             first = int(wrong.argmax())
             raise UserError(
-                f"{table.name}: {int(wrong.sum()):,} labels in column '{label}' are neither 0 nor 1, first "
+                f"{table.name}: {counted(int(wrong.sum()), 'label', 'labels')} in column '{label}' must be 0 or 1, first "
                 f"{values[first]:g} at {place(first)}. For ratings name the column as `rating` and set `positive_above`."
             )
         labels = values
@@ -75,7 +76,7 @@ def read_table(
         missing = missing_cells(columns[column])
         if missing.any():
             raise UserError(
-                f"{table.name}: {int(missing.sum()):,} ids are missing in column '{column}', first at "
+                f"{table.name}: {counted(int(missing.sum()), 'id is', 'ids are')} missing in column '{column}', first at "
                 f"{place(int(missing.argmax()))}. Drop those rows."
             )
         ids[of] = as_ids(columns[column], table)[kept]
@@ -118,7 +119,7 @@ def _refuse_gaps(values, column, table):
     missing = np.isnan(values)
     if missing.any():
         raise UserError(
-            f"{table.name}: {int(missing.sum()):,} values are missing in column '{column}', first at "
+            f"{table.name}: {counted(int(missing.sum()), 'value is', 'values are')} missing in column '{column}', first at "
             f"{table.place(int(missing.argmax()))}. Drop those rows."
         )
 
@@ -177,14 +178,11 @@ def _refuse_differing(column, spec, ids, codes, first, kept, table):
         return
     row = int(differs.argmax())
     one, other = first[codes[row]], kept[row]
-    shown = ["nothing" if value[place] < 0 else repr(_plain(column.iloc[place])) for place in (one, other)]
+    shown = ["nothing" if value[place] < 0 else repr(plain(column.iloc[place])) for place in (one, other)]
     count = len(np.unique(codes[differs]))
     raise UserError(
         f"{table.name}: column '{spec.source_column}' is declared a feature of the {spec.of}, but {spec.of} "
-        f"{_plain(ids[row])!r} has {shown[0]} at {table.place(one)} and {shown[1]} at {table.place(other)} "
-        f"({count:,} {spec.of}s differ). Mend the rows, or declare '{spec.name}' `of: context`."
+        f"{plain(ids[row])!r} has {shown[0]} at {table.place(one)} and {shown[1]} at {table.place(other)} "
+        f"({counted(count, f'{spec.of} differs', f'{spec.of}s differ')}). "
+        f"Mend the rows, or declare '{spec.name}' `of: context`."
     )
-
-
-def _plain(value):
-    return value.item() if isinstance(value, np.generic) else value

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from tfdistill.data.interactions import missing_cells
-from tfdistill.data.values import from_text, tidy
+from tfdistill.data.values import counted, from_text, missing_cells, plain, tidy
 from tfdistill.errors import UserError
 
 
@@ -15,6 +14,15 @@ def as_numbers(column, name, table, rows=None):
     return numbers
 
 
+def as_labels(column, name, table):
+    """As `as_numbers`; a column of true and false becomes one of 1 and 0."""
+    if table.is_text:
+        lower = column.str.lower()
+        if lower.isin(["true", "false"]).any():
+            column = lower.replace({"true": "1", "false": "0"})
+    return as_numbers(column, name, table)
+
+
 def as_times(column, name, table):
     """int64 or float64 [n] that sort in time; dates become nanoseconds since 1970."""
     import pandas
@@ -22,7 +30,7 @@ def as_times(column, name, table):
     missing = missing_cells(column)
     if missing.any():
         raise UserError(
-            f"{table.name}: {int(missing.sum()):,} values are missing in column '{name}', first at "
+            f"{table.name}: {counted(int(missing.sum()), 'value is', 'values are')} missing in column '{name}', first at "
             f"{table.place(int(missing.argmax()))}. Drop those rows or do not name a time column."
         )
     if column.dtype.kind == "M":
@@ -48,26 +56,26 @@ def as_ids(column, table):
 
 def as_lists(column, spec, table):
     """Object [n] of lists of raw values, None where the cell is missing."""
+    import pandas
+
     missing = missing_cells(column)
-    cells = np.empty(len(column), object)
-    for place, cell in enumerate(column):
-        if missing[place]:
-            continue
-        if isinstance(cell, str):
-            cell = [part.strip() for part in cell.split(spec.separator) if part.strip()]
-        elif isinstance(cell, (list, tuple, np.ndarray)):
-            cell = list(cell)
-        else:
-            cell = [cell]
-        cells[place] = cell
+    if not table.is_text and not all(isinstance(cell, str) for cell in column[~missing]):
+        cells = column.to_numpy(object, copy=True)
+        cells[missing] = None
+        for place in np.flatnonzero(~missing):
+            cell = cells[place]
+            cells[place] = cell.tolist() if isinstance(cell, np.ndarray) else [plain(cell)]
+        return cells
+    # Equal cells share one list: a column of many rows has few different ones, as a rule.
+    codes, distinct = pandas.factorize(column)
+    lists = [[part.strip() for part in text.split(spec.separator) if part.strip()] for text in distinct]
     if table.is_text:
-        flat = from_text([value for cell in cells if cell is not None for value in cell])
-        start = 0
-        for place, cell in enumerate(cells):
-            if cell is not None:
-                cells[place] = flat[start : start + len(cell)].tolist()
-                start += len(cell)
-    return cells
+        flat = iter(from_text([value for one in lists for value in one]).tolist())
+        lists = [[next(flat) for _ in one] for one in lists]
+    shared = np.empty(len(lists) + 1, object)  # the last one stays None, and code -1 finds it
+    for place, one in enumerate(lists):
+        shared[place] = one
+    return shared[codes]
 
 
 def _coerced(column):

@@ -125,7 +125,8 @@ def _check_columns(path, wanted, present):
             near = difflib.get_close_matches(str(name), present, n=3, cutoff=0.5)
             nearest = f" Nearest: {', '.join(near)}." if near else ""
             listed = ", ".join(present[:20]) + (", ..." if len(present) > 20 else "")
-            raise UserError(f"{path}: no column '{name}'.{nearest} The columns are: {listed}.")
+            lone = " Cells are parted by commas in .csv and by tabs in .tsv files." if len(present) == 1 else ""
+            raise UserError(f"{path}: no column '{name}'.{nearest} The columns are: {listed}.{lone}")
 
 
 def _records(path, separator):

@@ -2,8 +2,24 @@
 
 import numpy as np
 
-from tfdistill.data.interactions import missing_cells
 from tfdistill.errors import UserError
+
+
+def missing_cells(cells):
+    """bool [n], True where a cell of a column is empty (None or not a number); a list is never empty in this sense."""
+    import pandas
+
+    return np.asarray(pandas.isna(pandas.Series(cells)), bool)
+
+
+def plain(value):
+    """A numpy scalar as Python's own type, so that a message shows 5 and not np.int64(5)."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def counted(count, one, many):
+    """A number with its noun: "1 row is", "2,000 rows are"."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def tidy(cells, name):
@@ -17,7 +33,7 @@ def tidy(cells, name):
     missing = missing_cells(cells)
     values = np.asarray(cells)
     if values.dtype.kind not in "iubf":
-        values = _plain(values.astype(object)[~missing], name)
+        values = _as_one_type(values.astype(object)[~missing], name)
         full = np.zeros(len(missing), values.dtype)
         full[~missing] = values
         values = full
@@ -32,7 +48,7 @@ def tidy(cells, name):
     return values, missing
 
 
-def _plain(values, name):
+def _as_one_type(values, name):
     """Present values of an object column as one numpy type."""
     import pandas
 

@@ -1,6 +1,5 @@
 """The inference function of a ranker, with named inputs and one named output, apart from Keras."""
 
-import keyword
 import re
 
 import keras
@@ -8,12 +7,10 @@ import tensorflow as tf
 
 from tfdistill.errors import UserError
 from tfdistill.export.float32 import float32_model
+from tfdistill.names import is_field_name
 
 OUTPUTS = ("probability", "logit")
 SIGNATURES = {"serving_default": None, "serve_one": 1}
-
-# Signature inputs are keyword arguments; TensorFlow renames others without a word ("age-group" to "age_group").
-_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def check_output(output):
@@ -36,7 +33,7 @@ def field_inputs(model):
     structure = input_structure(model)
     named = structure if isinstance(structure, dict) else {tensor.name: tensor for tensor in model.inputs}
     for name in named:
-        if not _FIELD_NAME.fullmatch(name) or keyword.iskeyword(name) or name == "self":
+        if not is_field_name(name):
             raise UserError(
                 f"field {name!r}: cannot be an input of an exported model; a name has letters (a to z), digits and"
                 " underscores only, begins with a letter, and is no word of Python's. Rename the field."

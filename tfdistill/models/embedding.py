@@ -3,6 +3,10 @@
 import keras
 from keras import ops
 
+# Standardised numbers are ten times as wide as embeddings, and in an int8 file whatever is joined shares one scale:
+# unscaled, a single number cost .02 of AUC there (.8738 to .8531 on MovieLens-1M), scaled nothing.
+NUMBER_SCALE = 0.1
+
 
 @keras.saving.register_keras_serializable("tfdistill")
 class MaskedMean(keras.layers.Layer):
@@ -31,7 +35,7 @@ def field_input(field):
 
 
 def embed_fields(fields, embedding_width, embedding_l2=0.0, dropout=0.0):
-    """Looks every field up in a table of its own and joins the rows (numbers go in as they are).
+    """Looks every field up in a table of its own and joins the rows (a number goes in times `NUMBER_SCALE`).
 
     Args:
         fields: the fields, in the order in which they are joined.
@@ -47,7 +51,8 @@ def embed_fields(fields, embedding_width, embedding_l2=0.0, dropout=0.0):
     for field in fields:
         x = inputs[field.name]
         if field.kind == "numeric":
-            joined.append(keras.layers.Reshape((1,), name=f"number_{field.name}")(x))
+            number = keras.layers.Reshape((1,), name=f"number_{field.name}")(x)
+            joined.append(keras.layers.Rescaling(NUMBER_SCALE, name=f"scaled_{field.name}")(number))
             continue
         rows = keras.layers.Embedding(
             field.size,

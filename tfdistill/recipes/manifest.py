@@ -43,9 +43,9 @@ class Manifest:
     def start(cls, folder, recipe, environment):
         """A new manifest, or the run's own one with its finished stages."""
         try:
-            stages = cls.read(folder).record["stages"]
+            earlier = cls.read(folder).record
         except UserError:
-            stages = []
+            earlier = {"created": now(), "stages": []}
         return cls(
             folder,
             {
@@ -53,12 +53,12 @@ class Manifest:
                 "recipe": recipe.name,
                 "run": recipe.run_name,
                 "status": "running",
-                "created": now(),
+                "created": earlier["created"],
                 "finished": None,
                 "seed": recipe.seed,
                 "resolved_recipe": recipe.resolved(),
                 "environment": environment,
-                "stages": stages,
+                "stages": earlier["stages"],
                 "files": [],
             },
         )

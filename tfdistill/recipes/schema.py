@@ -222,6 +222,10 @@ class Recipe(Section):
 
     @property
     def run_name(self) -> str:
-        """The first ten hexadecimal digits of the sha256 of the resolved recipe: equal recipes share a run."""
-        canonical = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """The first ten hexadecimal digits of the sha256 of the resolved recipe, its description left out.
+
+        Equal recipes share a run.
+        """
+        content = {key: value for key, value in self.resolved().items() if key != "description"}
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:10]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from tfdistill.names import is_field_name
 from tfdistill.recipes.schema_types import FilePath, Numbers, Section, Share, Text, refuse
 
 COLUMN_ROLES = ("user", "item", "label", "rating", "time")
@@ -140,9 +141,10 @@ class TableData(Section):
         by_column = {column: role for role, column in self.columns.by_role().items()}
         for name, feature in self.features.items():
             key = f"features.{name}"
-            if not (name.isascii() and name.isidentifier()):
+            if not is_field_name(name):
                 advice = "Give the file's header as its `column`"
-                raise refuse(key, f"expected a name of letters, digits and underscores, received {name!r}. {advice}")
+                expected = "a name of letters, digits and underscores, a letter first and no word of Python's"
+                raise refuse(key, f"expected {expected}, received {name!r}. {advice}")
             if name in COLUMN_ROLES or name in RESERVED_FEATURES or name in by_column:
                 role = by_column.get(name, name)
                 reason = "a name that is kept for the models" if name in RESERVED_FEATURES else f"the {role} column"
