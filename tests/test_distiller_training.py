@@ -151,6 +151,19 @@ def test_half_precision_students_train_and_their_losses_are_float32(policy):
     assert distiller.compute_loss(X, tf.constant(Y), student(X)).dtype == tf.float32
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_half_precision_step_is_the_float32_step(policy):
+    teacher, steps = batch_normalised(), []
+    for student in (half_precision_student(policy), half_precision_student("float32")):
+        before = student.get_weights()
+        distiller = Distiller(teacher, student, LogitsDistillation(4.0))
+        distiller.compile(keras.optimizers.SGD(1.0), HARD, run_eagerly=True)
+        distiller.train_on_batch(X, Y)
+        steps.append([new - old for old, new in zip(before, student.get_weights(), strict=True)])
+    for half, full in zip(*steps, strict=True):
+        np.testing.assert_allclose(half, full, atol=0.02 * np.abs(full).max())
+
+
 def test_half_precision_losses_equal_float32_losses_of_the_same_outputs():
     student = half_precision_student("mixed_float16")
     teacher = batch_normalised()
