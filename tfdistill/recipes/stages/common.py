@@ -95,8 +95,6 @@ def open_model(path):
 
 def save_model(model, path):
     """Writes a `.keras` file of the model alone: a compiled one would carry its optimizer, twice its own size."""
-    import keras
-
-    plain = keras.models.clone_model(model)
+    plain = type(model).from_config(model.get_config())
     plain.set_weights(model.get_weights())
     plain.save(path)
