@@ -18,7 +18,7 @@ from tfdistill._tensorflow import import_quietly
 SEED = 101
 GRIDS = {
     "alone": {
-        "student.train.learning_rate": (0.001, 0.003),
+        "student.train.learning_rate": (0.003, 0.006),
         "student.train.embedding_l2": (0.001, 0.003, 0.006, 0.012),
     },
     "distilled": {

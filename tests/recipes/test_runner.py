@@ -33,6 +33,7 @@ distill: {unrated_ratio: 0.5, train: {epochs: 2}}
 export: {formats: [tflite_float32], calibration_examples: 256}
 evaluate: {latency_runs: 5}
 """
+ONE_SEED = ["student_seeds=[1]"]
 
 
 def quietly(recipe, output):
@@ -151,7 +152,9 @@ def test_two_processes_cannot_work_on_one_run(copy_of_finished, recipe_file):
 
 def test_a_keras_file_serves_as_the_teacher(finished, tmp_path):
     text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {finished}/teacher/model.keras}}\n"
-    (tmp_path / "loaded.yaml").write_text(text.replace("tiny", "loaded") + TINY[TINY.index("soft_targets") :])
+    (tmp_path / "loaded.yaml").write_text(
+        text.replace("name: tiny", "name: loaded") + TINY[TINY.index("soft_targets") :]
+    )
     folder = quietly(load_recipe(tmp_path / "loaded.yaml"), tmp_path)
     assert qualities(folder)[0][1:] == qualities(finished)[0][1:]  # the students cannot tell
     teachers = [entry for entry in metrics(folder)["artifacts"] if entry["role"] == "teacher"]
@@ -160,12 +163,16 @@ def test_a_keras_file_serves_as_the_teacher(finished, tmp_path):
 
 def test_a_saved_model_that_gives_probabilities_serves_as_the_teacher(finished, tmp_path):
     from tfdistill.export import export_saved_model
-    from tfdistill.teachers import load_keras
+    from tfdistill.recipes.stages.common import open_model
 
-    export_saved_model(load_keras(finished / "teacher" / "model.keras"), tmp_path / "teacher", output="probability")
+    export_saved_model(open_model(finished / "teacher" / "model.keras"), tmp_path / "teacher", output="probability")
     text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {tmp_path}/teacher, outputs: probabilities}}\n"
-    (tmp_path / "loaded.yaml").write_text(text.replace("tiny", "loaded") + TINY[TINY.index("soft_targets") :])
-    loaded = metrics(quietly(load_recipe(tmp_path / "loaded.yaml"), tmp_path))["models"][0]["test"]["auc"]["mean"]
+    (tmp_path / "loaded.yaml").write_text(
+        text.replace("name: tiny", "name: loaded") + TINY[TINY.index("soft_targets") :]
+    )
+    loaded = metrics(quietly(load_recipe(tmp_path / "loaded.yaml", ONE_SEED), tmp_path))["models"][0]["test"]["auc"][
+        "mean"
+    ]
     assert loaded == pytest.approx(metrics(finished)["models"][0]["test"]["auc"]["mean"], abs=1e-6)
 
 
@@ -189,7 +196,7 @@ data:
 """
     text = TINY.replace("data: {source: synthetic, users: 200, items: 100, interactions: 6000}", textwrap.dedent(data))
     (tmp_path / "own.yaml").write_text(text.replace("name: tiny", "name: own"))
-    folder = quietly(load_recipe(tmp_path / "own.yaml"), tmp_path)
+    folder = quietly(load_recipe(tmp_path / "own.yaml", ONE_SEED), tmp_path)
     assert (folder / "report.html").stat().st_size > 10_000
     assert [field["name"] for field in metrics(folder)["data"]["fields"]] == ["user", "item", "group", "price"]
     assert metrics(folder)["models"][0]["test"]["auc"]["mean"] > 0.7
