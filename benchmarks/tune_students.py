@@ -1,6 +1,6 @@
 """Tunes the student alone and the distilled student of a recipe with equal budgets, on validation AUC only.
 
-Both get the same number of trials over what each can be tuned in. The teacher and its soft targets come from a finished run
+Both get as many trials, over what each can be tuned in. The teacher and its soft targets come from a finished run
 of the recipe; a seed of its own keeps the reported seeds out of the search. The settings that won are those in the recipe.
 
     python benchmarks/tune_students.py recipes/movielens_1m_ranking.yaml saved_models/movielens_1m_ranking/RUN
@@ -18,11 +18,11 @@ from tfdistill._tensorflow import import_quietly
 SEED = 101
 GRIDS = {
     "alone": {
-        "student.train.learning_rate": (0.003, 0.006),
+        "student.train.learning_rate": (0.003, 0.006, 0.012),
         "student.train.embedding_l2": (0.001, 0.003, 0.006, 0.012),
     },
     "distilled": {
-        "distill.train.learning_rate": (0.003, 0.006),
+        "distill.train.learning_rate": (0.003, 0.006, 0.012),
         "distill.student_loss_weight": (0.0, 0.1),
         "distill.train.embedding_l2": (0.0, 0.0001),
     },

@@ -12,7 +12,8 @@ AGES = (18, 25, 35, 45, 55, 65)
 AGE_SHARES = (0.15, 0.30, 0.25, 0.15, 0.10, 0.05)
 FIRST_YEAR, LAST_YEAR = 1960, 2020
 TASTE_RANK = 12
-TASTE_DECAY = 0.75
+TASTE_DECAY = 0.78
+GENRE_TASTE_SHARE = 0.4375  # of an item's taste variance
 FEWEST_PER_USER = 5
 SECONDS = 365 * 86400
 CHUNK_PAIRS = 1 << 22
@@ -30,14 +31,14 @@ def synthetic(seed=0, users=3000, items=1500, interactions=200_000):
     Every draw comes from one PCG64 generator, so a seed gives the same data everywhere. N is the standard normal, k = 12.
 
     - Items: 1 to 3 of 12 genres (genre g with weight 1/sqrt(g)), a year 1960 + 60 Beta(4, 1.3), a quality N, a trend N, and a
-      taste vector q in R^k: .6 times the mean of its genres' vectors (of deviation 1) plus .8 N.
+      taste vector q in R^k: .66 times the mean of its genres' vectors (of deviation 1) plus .75 N.
     - Users: an age band and a region, a mood N, a liking per genre N, and a taste vector p in R^k: .87 N plus
-      .35 times the vectors of the user's age band and region (each N). Dimension d of p is scaled by .75^d, to a length of
+      .35 times the vectors of the user's age band and region (each N). Dimension d of p is scaled by .78^d, to a length of
       1 in the mean.
-    - Log-odds of a like: 4.4 p·q + 1.6 (mean liking of the item's genres, deviation 1) + 1.4 quality + 1.2 mood
+    - Log-odds of a like: 4.8 p·q + 1.6 (mean liking of the item's genres, deviation 1) + 1.4 quality + 1.2 mood
       - 4 (year position - (.95 - .1 age band))² (centred) + .6 trend (t - 1/2), t in [0, 1] the time in the year.
     - Who meets what: users have log-normal activity (deviation 1, at least 5 interactions); a user meets items without
-      repetition with weight rank^-.8 exp(.3 quality + (4.4 p·q + 1.6 liking) / 6), rank a random order of popularity.
+      repetition with weight rank^-.8 exp(.3 quality + (4.8 p·q + 1.6 liking) / 6), rank a random order of popularity.
     - Users join at a random time in the first eight tenths of the year, their interactions follow uniformly to its end.
 
     Labels are drawn from the log-odds: a Bernoulli label says little, a good teacher's soft target says more, and it can say
@@ -70,7 +71,7 @@ def synthetic(seed=0, users=3000, items=1500, interactions=200_000):
 
     def pair_logits(chosen):
         """(taste and genre log-odds [len(chosen), items], all log-odds without drift) of some users."""
-        taste = 4.4 * p[chosen] @ q.T + 1.6 * liking[chosen] @ membership.T
+        taste = 4.8 * p[chosen] @ q.T + 1.6 * liking[chosen] @ membership.T
         ideal = 0.95 - 0.1 * age[chosen]
         era = -4 * (year[None, :] / 60 - ideal[:, None]) ** 2 + 0.5
         return taste, taste + era + 1.4 * quality + 1.2 * mood[chosen, None]
@@ -143,7 +144,8 @@ def _tastes(random, membership, age, region):
     own = random.normal(size=(len(age), TASTE_RANK))
     p = np.sqrt(0.75) * own + 0.5 * (by_age[age] + by_region[region]) / np.sqrt(2)
     of_genres = membership @ random.normal(size=(len(GENRES), TASTE_RANK))
-    q = 0.6 * of_genres / _deviation(of_genres) + 0.8 * random.normal(size=of_genres.shape)
+    q = np.sqrt(GENRE_TASTE_SHARE) * of_genres / _deviation(of_genres)
+    q += np.sqrt(1 - GENRE_TASTE_SHARE) * random.normal(size=of_genres.shape)
     return p * scale, q
 
 
