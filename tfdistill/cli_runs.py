@@ -1,6 +1,5 @@
 """Run folders as the command line sees them: which one is meant, what is in it, and is it still what was written."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -8,11 +7,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tfdistill import files
 from tfdistill.cli_console import console
 from tfdistill.errors import UserError
-from tfdistill.recipes.manifest import NAME, Manifest, file_entries
+from tfdistill.recipes.manifest import Manifest, file_entries
 from tfdistill.recipes.report import formatting
+from tfdistill.recipes.run_files import MANIFEST, METRICS, fault, read_run_file
 
 CHECK_FAILED = 1
 VERSIONS_SHOWN = ("tfdistill", "tensorflow", "keras", "ai-edge-litert")
@@ -20,12 +19,12 @@ VERSIONS_SHOWN = ("tfdistill", "tensorflow", "keras", "ai-edge-litert")
 
 def is_run(path):
     """Whether a path is a run folder."""
-    return (Path(path) / NAME).is_file()
+    return (Path(path) / MANIFEST).is_file()
 
 
 def runs_in(folder):
     """The run folders directly below a folder, by name."""
-    return sorted(path.parent for path in Path(folder).glob(f"*/{NAME}"))
+    return sorted(path.parent for path in Path(folder).glob(f"*/{MANIFEST}"))
 
 
 def find_finished_run(run, output):
@@ -50,7 +49,7 @@ def find_finished_run(run, output):
         return max(finished, key=finished.get)
     if runs_in(folder):
         raise UserError(f"{folder}: no run is finished yet. Run the recipe again to continue: tfdistill run {run}.")
-    known = sorted({path.parent.parent.name for path in Path(output).glob(f"*/*/{NAME}")})
+    known = sorted({path.parent.parent.name for path in Path(output).glob(f"*/*/{MANIFEST}")})
     there = f"Recipes with runs there: {', '.join(known)}" if known else "There are no runs there"
     raise UserError(f"{run}: neither a run folder nor a recipe with runs in {output}. {there}.")
 
@@ -88,7 +87,7 @@ def inspect_run(folder):
     table.add_column("")
     problems = []
     for stage in [*record.get("stages", []), {"name": "(the run)", "files": record.get("files", [])}]:
-        wrong = [(entry["path"], wrong) for entry in stage["files"] if (wrong := check_file(folder, entry))]
+        wrong = [(entry["path"], wrong) for entry in stage["files"] if (wrong := fault(folder, entry))]
         problems += wrong
         state = f"{len(wrong)} not as written" if wrong else "taken from another run" if stage.get("reused") else ""
         table.add_row(
@@ -111,28 +110,9 @@ def inspect_run(folder):
     return CHECK_FAILED
 
 
-def check_file(folder, entry):
-    """Says what is wrong with one file of a manifest; `None` if it is what was written."""
-    path = folder / entry["path"]
-    if not path.is_file():
-        return "missing"
-    if path.stat().st_size != entry["bytes"]:
-        return f"expected {entry['bytes']} bytes, found {path.stat().st_size}"
-    found = files.sha256(path)
-    return None if found == entry["sha256"] else f"expected sha256 {entry['sha256']}, found {found}"
-
-
 def artifacts_of(folder):
     """Returns [(label, path)] of the exported files of a finished run that lie in its folder."""
-    path = Path(folder) / "metrics.json"
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder}: the run is not finished, it has no metrics.json. Run the recipe to its end."
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON ({error}). Run the recipe again to write it anew.") from None
+    metrics = read_run_file(folder, METRICS)
     found = [(entry["label"], Path(folder) / entry["path"]) for entry in metrics["artifacts"]]
     # A teacher that came from outside has an absolute path and inputs of its own.
     return [(label, path) for label, path in found if path.is_relative_to(folder) and path.exists()]

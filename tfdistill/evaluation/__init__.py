@@ -4,9 +4,9 @@ Names are imported when they are first used: the process that measures a TFLite 
 Keras, or its memory would be theirs.
 """
 
-import importlib
+from tfdistill._lazy import lazy_names
 
-_HOME = {
+_HOMES = {
     "accuracy_metrics": "tfdistill.evaluation.metrics",
     "auc": "tfdistill.evaluation.metrics",
     "click_metrics": "tfdistill.evaluation.metrics",
@@ -19,14 +19,4 @@ _HOME = {
     "probability_difference": "tfdistill.evaluation.parity",
 }
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

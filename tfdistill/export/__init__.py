@@ -3,26 +3,16 @@
 Names are imported when they are first used: looking into a TFLite file needs neither TensorFlow nor Keras.
 """
 
-import importlib
+from tfdistill._lazy import lazy_names
 
-_HOME = {
-    "FORMATS": "tflite",
-    "export_saved_model": "saved_model",
-    "export_tflite": "tflite",
-    "describe": "contents",
-    "inspect_keras": "keras_contents",
-    "inspect_saved_model": "saved_model_contents",
-    "inspect_tflite": "tflite_contents",
+_HOMES = {
+    "FORMATS": "tfdistill.export.tflite",
+    "export_saved_model": "tfdistill.export.saved_model",
+    "export_tflite": "tfdistill.export.tflite",
+    "describe": "tfdistill.export.contents",
+    "inspect_keras": "tfdistill.export.keras_contents",
+    "inspect_saved_model": "tfdistill.export.saved_model_contents",
+    "inspect_tflite": "tfdistill.export.tflite_contents",
 }
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES)

@@ -1,14 +1,11 @@
 """manifest.json: what a run consists of, so that it can be checked, continued and trusted."""
 
 import datetime
-import json
 from pathlib import Path
 
 from tfdistill import files
 from tfdistill.errors import UserError
-
-FORMAT = 1
-NAME = "manifest.json"
+from tfdistill.recipes.run_files import FORMAT, MANIFEST, fault, read_run_file
 
 
 class Manifest:
@@ -26,18 +23,7 @@ class Manifest:
     @classmethod
     def read(cls, folder):
         """Reads a run folder's manifest; raises `UserError` where there is none or it is damaged."""
-        path = Path(folder) / NAME
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(
-                f"{folder}: not a run folder, it has no {NAME}. Pass a folder below saved_models/."
-            ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not readable as JSON ({error}). Run the recipe again to write it anew.") from None
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise UserError(f"{path}: not a manifest of format {FORMAT}. Run the recipe again to write it anew.")
-        return cls(folder, record)
+        return cls(folder, read_run_file(folder, MANIFEST))
 
     @classmethod
     def start(cls, folder, recipe, environment):
@@ -64,7 +50,7 @@ class Manifest:
         )
 
     def write(self):
-        files.write_json(self.folder / NAME, self.record)
+        files.write_json(self.folder / MANIFEST, self.record)
 
     def stage(self, name):
         """The record of a finished stage, or `None`."""
@@ -77,11 +63,7 @@ class Manifest:
 
     def is_intact(self, stage):
         """Whether every file of a stage is there with the bytes that were written."""
-        for entry in stage["files"]:
-            path = self.folder / entry["path"]
-            if not path.is_file() or path.stat().st_size != entry["bytes"] or files.sha256(path) != entry["sha256"]:
-                return False
-        return True
+        return not any(fault(self.folder, entry) for entry in stage["files"])
 
     def finish(self, names):
         """Marks the run complete and lists the files at its top."""

@@ -1,11 +1,9 @@
 """Reads a run folder's two JSON files, and says plainly what is wrong with one that cannot be read."""
 
-import json
 from pathlib import Path
 
 from tfdistill.errors import UserError
-
-FORMAT = 1
+from tfdistill.recipes.run_files import MANIFEST, METRICS, read_run_file
 
 
 def read_run(run_folder):
@@ -17,27 +15,7 @@ def read_run(run_folder):
     folder = Path(run_folder)
     if not folder.is_dir():
         raise UserError(f"run_folder: no folder '{folder}'. Pass the folder of a run, saved_models/<recipe>/<run>.")
-    return _read(folder / "manifest.json"), _read(folder / "metrics.json")
-
-
-def _read(path):
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"no '{path}': the run is not finished or this is no run folder. Run `tfdistill run`."
-        ) from None
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"'{path}' is damaged ({error}). Delete the run folder and run the recipe again.") from None
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        found = value.get("format") if isinstance(value, dict) else type(value).__name__
-        raise UserError(
-            f"'{path}': expected a JSON object with \"format\": {FORMAT}, found {found!r}. "
-            "It was written by another version of tfdistill or is no run's file; run the recipe again."
-        )
-    return value
+    return read_run_file(folder, MANIFEST), read_run_file(folder, METRICS)
 
 
 def dig(value, *keys):

@@ -72,18 +72,6 @@ def summarise(epochs, predict, dataset, ndcg_k):
     return record
 
 
-def describe_layers(model):
-    """[{name, kind, parameters, bytes}] of the layers that hold weights."""
-    layers = []
-    for layer in model.layers:
-        if layer.weights:
-            size = sum(int(np.prod(w.shape)) * np.dtype(w.dtype).itemsize for w in layer.weights)
-            layers.append(
-                {"name": layer.name, "kind": type(layer).__name__, "parameters": layer.count_params(), "bytes": size}
-            )
-    return layers
-
-
 def open_model(path):
     """Reads a model that `save_model` wrote."""
     import keras

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfdistill.recipes.stages.common import describe_layers, save_model, summarise, train_on_labels, validation_auc
+from tfdistill.recipes.stages.common import save_model, summarise, train_on_labels, validation_auc
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.teacher import SOFT_TARGETS
 
@@ -110,9 +110,10 @@ def _build(recipe, settings, dataset):
 
 def _finish(run, folder, seed, dataset, student, epochs):
     """Writes the trained student and returns its record."""
+    from tfdistill.export.keras_contents import layer_table
     from tfdistill.training import predict_logits
 
     save_model(student, folder / MODEL)
     k = run.recipe.evaluate.ndcg_k
     record = summarise(epochs, lambda rows: predict_logits(student, dataset.inputs(rows)), dataset, k)
-    return {"seed": seed, "parameters": student.count_params(), "layers": describe_layers(student), **record}
+    return {"seed": seed, "parameters": student.count_params(), "layers": layer_table(student), **record}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfdistill.recipes.stages.common import describe_layers, save_model, summarise, train_on_labels
+from tfdistill.recipes.stages.common import save_model, summarise, train_on_labels
 from tfdistill.recipes.stages.data import open_dataset
 
 MODEL = "model.keras"
@@ -108,6 +108,7 @@ class Teacher:
 
 
 def _train(recipe, dataset, folder, tell):
+    from tfdistill.export.keras_contents import layer_table
     from tfdistill.models import build
     from tfdistill.training import predict_logits
 
@@ -123,4 +124,4 @@ def _train(recipe, dataset, folder, tell):
     record = summarise(
         epochs, lambda rows: predict_logits(model, dataset.inputs(rows)), dataset, recipe.evaluate.ndcg_k
     )
-    return {"parameters": model.count_params(), "layers": describe_layers(model), **record}
+    return {"parameters": model.count_params(), "layers": layer_table(model), **record}
