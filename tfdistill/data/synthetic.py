@@ -28,7 +28,8 @@ FEATURES = (
 def synthetic(seed=0, users=3000, items=1500, interactions=200_000):
     """Generates interactions in which a larger ranker is truly better than a small one.
 
-    Every draw comes from one PCG64 generator, so a seed gives the same data everywhere. N is the standard normal, k = 12.
+    Every draw comes from one PCG64 generator, so a seed gives the same data on any machine (with the same
+    release of numpy). N is the standard normal, k = 12.
 
     - Items: 1 to 3 of 12 genres (genre g with weight 1/sqrt(g)), a year 1960 + 60 Beta(4, 1.3), a quality N, a trend N, and a
       taste vector q in R^k: .66 times the mean of its genres' vectors (of deviation 1) plus .75 N.
