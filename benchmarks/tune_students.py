@@ -18,13 +18,12 @@ from tfdistill._tensorflow import import_quietly
 SEED = 101
 GRIDS = {
     "alone": {
-        "student.train.learning_rate": (0.003, 0.006, 0.012),
-        "student.train.embedding_l2": (0.001, 0.003, 0.006, 0.012),
+        "student.train.learning_rate": (0.003, 0.006, 0.012, 0.024),
+        "student.train.embedding_l2": (0.001, 0.003, 0.01),
     },
     "distilled": {
-        "distill.train.learning_rate": (0.003, 0.006, 0.012),
-        "distill.student_loss_weight": (0.0, 0.1),
-        "distill.train.embedding_l2": (0.0, 0.0001),
+        "distill.train.learning_rate": (0.003, 0.006, 0.012, 0.024),
+        "distill.train.embedding_l2": (0.0, 0.0001, 0.001),
     },
 }
 
@@ -35,7 +34,7 @@ def main():
     parser.add_argument("run", type=Path, help="a run folder with data and soft targets of that recipe")
     parser.add_argument("--role", choices=sorted(GRIDS), action="append", help="default: both")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="as in tfdistill run")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/tune_students.json"))
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/tune_<recipe>.json")
     arguments = parser.parse_args()
     import_quietly()
     import keras
@@ -45,8 +44,10 @@ def main():
     from tfdistill.recipes.runner import Run
     from tfdistill.recipes.stages import students
 
+    name = load_recipe(arguments.recipe, arguments.set).name
+    output = arguments.output or Path(f"benchmarks/results/tune_{name}.json")
     work = {"alone": students.alone_work(SEED), "distilled": students.distilled_work(SEED)}
-    results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    results = json.loads(output.read_text()) if output.exists() else {}
     for role in arguments.role or GRIDS:
         grid, trials = GRIDS[role], []
         for values in itertools.product(*grid.values()):
@@ -67,8 +68,8 @@ def main():
                 f"{role}: {settings} -> validation AUC {best['validation_auc']:.5f} at epoch {best['epoch']}, {seconds:.0f} s"
             )
         results[role] = sorted(trials, key=lambda trial: -trial["validation_auc"])
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(results, indent=1) + "\n")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class SyntheticData(Section):
     source: Literal["synthetic"] = Field(description="which data set")
     users: Annotated[int, Field(ge=2)] = Field(3000, description="number of users")
     items: Annotated[int, Field(ge=2)] = Field(1500, description="number of items")
-    interactions: Annotated[int, Field(ge=100)] = Field(150_000, description="number of rows")
+    interactions: Annotated[int, Field(ge=100)] = Field(200_000, description="number of rows")
     split: Split = SPLIT
     unseen: Literal["unknown", "error"] = UNSEEN
 
