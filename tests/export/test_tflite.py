@@ -227,3 +227,16 @@ def test_an_unknown_format_or_output_is_refused(ranker, tmp_path):
         export_tflite(ranker, tmp_path / "m.tflite", "int8")
     with pytest.raises(ValueError, match="output: expected one of .* received 'score'"):
         export_tflite(ranker, tmp_path / "m.tflite", "tflite_float32", output="score")
+
+
+@pytest.mark.parametrize("rows", (1, 300))
+def test_any_number_of_calibration_rows_will_do(tmp_path, rows):
+    """300 rows leave a last batch smaller than the others, which the calibrating interpreter cannot take as it is."""
+    ids = {name: keras.Input((), dtype="int32", name=name) for name in ("user", "item")}
+    joined = keras.layers.Concatenate()(
+        [keras.layers.Embedding(50, 4, name=f"embed_{name}")(x) for name, x in ids.items()]
+    )
+    model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Dense(8, "relu")(joined)))
+    few = {name: np.arange(rows, dtype=np.int32) % 50 for name in ids}
+    path = export_tflite(model, tmp_path / "m.tflite", "tflite_int8", calibration=few)
+    assert np.isfinite(run(path, "serving_default", few)).all()

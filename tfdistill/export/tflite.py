@@ -128,11 +128,16 @@ def _converter_kept_quiet():
 
 
 def _calibration_batches(calibration):
-    """The same rows for both signatures: ranges are the extremes over all rows, so both get the same scales."""
+    """The same rows for both signatures: ranges are the extremes over all rows, so both get the same scales.
+
+    All batches have one size, since the calibrating interpreter cannot resize joined inputs; the last one is filled up
+    with rows from the beginning, which changes no extreme.
+    """
     rows = len(next(iter(calibration.values())))
-    for signature, size in (("serving_default", CALIBRATION_BATCH), ("serve_one", 1)):
+    for signature, size in (("serving_default", min(CALIBRATION_BATCH, rows)), ("serve_one", 1)):
         for start in range(0, rows, size):
-            yield signature, {name: values[start : start + size] for name, values in calibration.items()}
+            taken = np.arange(start, start + size) % rows
+            yield signature, {name: values[taken] for name, values in calibration.items()}
 
 
 def _checked_calibration(calibration, fields):
