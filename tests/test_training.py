@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfdistill.data import Field
+from tfdistill.errors import UserError
 from tfdistill.models import build
 from tfdistill.models.exposure import with_exposure_head
 from tfdistill.training import make_optimizer, predict_logits, train
@@ -87,3 +88,19 @@ def test_the_exposure_head_shares_the_rankers_weights_and_leaves_its_logits_alon
     np.testing.assert_array_equal(logits, ranker(x))
     assert exposure.shape == (5, 1)
     assert len(model.trainable_variables) == len(ranker.trainable_variables) + 2
+
+
+def refused(**changes):
+    settings = SimpleNamespace(**{**vars(SETTINGS), **changes})
+    model = build("mlp", FIELDS, embedding_width=2, hidden_units=(4,))
+    with pytest.raises(UserError) as caught:
+        train(model, lambda epoch: columns(), settings, seed=1, rows_per_epoch=320, score=lambda: 0.5)
+    return str(caught.value)
+
+
+def test_a_batch_larger_than_the_data_is_refused_by_name():
+    assert refused(batch_size=2048).startswith("batch_size: expected at most the 320 rows of an epoch, received 2,048.")
+
+
+def test_a_training_that_diverges_says_so_and_names_the_learning_rate():
+    assert refused(learning_rate=1e30).startswith("learning_rate: training diverged in epoch 1")

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.errors import UserError
+
 
 def make_optimizer(settings, steps):
     """Adam with the recipe's schedule over `steps` updates.
@@ -39,12 +41,20 @@ def train(
         loss_weights: one number an output, for a model with several.
         on_progress: called as (examples done, examples in all) while it runs.
 
+    Raises:
+        UserError: an epoch has fewer rows than a batch, or the loss is no longer a number.
+
     Returns: one record an epoch: epoch, loss, validation_auc, seconds, examples_per_second; the seconds and the speed
     are those of training alone, without the scoring.
     """
     from tfdistill.data import train_batches
 
     steps = rows_per_epoch // settings.batch_size
+    if steps == 0:
+        raise UserError(
+            f"batch_size: expected at most the {rows_per_epoch:,} rows of an epoch, received {settings.batch_size:,}. "
+            "Set a smaller `train.batch_size` for this model."
+        )
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(
         optimizer=make_optimizer(settings, steps * settings.epochs),
@@ -59,6 +69,11 @@ def train(
         started = time.perf_counter()
         history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[reporter]).history
         seconds = time.perf_counter() - started
+        if not np.isfinite(history["loss"][-1]):
+            raise UserError(
+                f"learning_rate: training diverged in epoch {epoch + 1}, the loss is {history['loss'][-1]}. Set a smaller "
+                f"`train.learning_rate` for this model; it is {settings.learning_rate:g}."
+            )
         auc = score()
         if auc > best_auc:
             best_auc, best_weights = auc, model.get_weights()

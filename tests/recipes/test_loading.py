@@ -1,6 +1,7 @@
 """From a recipe file to a recipe, and what a user reads when the file is wrong: one line that names the place."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -413,3 +414,12 @@ def test_every_recipe_of_the_repository_is_valid_and_says_what_it_shows(name):
     recipe = load_recipe(name)
     assert recipe.name == name
     assert 20 < len(recipe.description) < 160
+
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_every_recipe_of_the_repository_is_valid_and_named_like_its_file(file):
+    recipe = load_recipe(file)
+    assert recipe.name == file.stem and recipe.description
