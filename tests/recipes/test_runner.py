@@ -176,6 +176,46 @@ def test_a_saved_model_that_gives_probabilities_serves_as_the_teacher(finished, 
     assert loaded == pytest.approx(metrics(finished)["models"][0]["test"]["auc"]["mean"], abs=1e-6)
 
 
+def test_a_teacher_that_reads_raw_ids_labels_rated_and_unrated_pairs_by_them(tmp_path):
+    """The teacher's logit is user id / 100 + item id / 10, so that every soft target can be worked out by hand."""
+    import keras
+    import numpy as np
+
+    from tfdistill.data import Dataset
+
+    ids = {name: keras.Input((), dtype="int32", name=name) for name in ("customer", "product")}
+    tables = {"customer": np.arange(300) / 100, "product": np.arange(300) / 10}
+    rows = []
+    for name, table in tables.items():
+        layer = keras.layers.Embedding(300, 1)
+        rows.append(layer(ids[name]))
+        layer.set_weights([table[:, None]])
+    keras.Model(ids, keras.layers.Add()(rows)).save(tmp_path / "raw.keras")
+    teacher = f"teacher: {{load: {tmp_path}/raw.keras, reads: raw, inputs: {{customer: user, product: item}}}}\n"
+    text = TINY[: TINY.index("teacher:")] + teacher + TINY[TINY.index("soft_targets") :]
+    (tmp_path / "raw.yaml").write_text(text.replace("name: tiny", "name: raw"))
+    folder = quietly(load_recipe(tmp_path / "raw.yaml", ONE_SEED), tmp_path)
+
+    dataset, soft = Dataset.load(folder / "data" / "dataset.npz"), np.load(folder / "soft_targets" / "soft_targets.npz")
+    training = dataset.rows("train")
+    user, item = dataset.user_ids[dataset.user_row[training]], dataset.item_ids[dataset.item_row[training]]
+    np.testing.assert_allclose(soft["rated_logits"][:, 0], user / 100 + item / 10, rtol=1e-5)
+    user, item = dataset.user_ids[soft["unrated_user"]], dataset.item_ids[soft["unrated_item"]]
+    np.testing.assert_allclose(soft["unrated_logits"][:, 0], user / 100 + item / 10, rtol=1e-5)
+
+
+def test_a_teacher_with_other_outputs_than_the_student_is_refused_before_any_training(tmp_path):
+    import keras
+
+    ids = keras.Input((), dtype="int32", name="user")
+    keras.Model({"user": ids}, keras.layers.Embedding(300, 3)(ids)).save(tmp_path / "wide.keras")
+    text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {tmp_path}/wide.keras}}\n" + TINY[TINY.index("soft") :]
+    (tmp_path / "wide.yaml").write_text(text.replace("name: tiny", "name: wide"))
+    with pytest.raises(UserError, match=r"wide.keras.*3.*1"):
+        quietly(load_recipe(tmp_path / "wide.yaml"), tmp_path)
+    assert not list(tmp_path.glob("wide/*/alone*"))
+
+
 def test_a_table_of_your_own_runs_to_the_report(tmp_path):
     import numpy as np
 

@@ -19,18 +19,19 @@ def check_teacher_outputs(teacher, sample_inputs, units):
 
     >>> check_teacher_outputs(lambda x: x["age"][:, None], {"age": np.array([0.1, 0.2])}, units=1)
     """
+    name = f"The teacher '{teacher.path}'" if hasattr(teacher, "path") else "The teacher"
     rows = len(next(iter(sample_inputs.values())))
     tensors = {name: tf.convert_to_tensor(values) for name, values in sample_inputs.items()}
     logits = np.asarray(teacher(tensors))
     if logits.shape != (rows, units):
         raise UserError(
-            f"The teacher returns {_shape(logits.shape[1:])} for an example, the student {_shape((units,))}. "
+            f"{name} returns {_shape(logits.shape[1:])} for an example, the student {_shape((units,))}. "
             "Use a teacher and a student for the same outputs."
         )
     broken = ~np.isfinite(logits).all(axis=1)
     if broken.any():
         raise UserError(
-            f"The teacher returns NaN or infinite logits for {broken.sum()} of {rows} examples, the first of them row "
+            f"{name} returns NaN or infinite logits for {broken.sum()} of {rows} examples, the first of them row "
             f"{broken.argmax()}: {logits[broken][0].tolist()}. Mend the teacher, or check what its inputs mean."
         )
 
