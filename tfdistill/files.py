@@ -60,6 +60,20 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint(path):
+    """A sha256 of a file's bytes, or of all files of a folder and their relative paths, as hexadecimal text.
+
+    It does not depend on where the file or folder lies, nor on times and permissions.
+    """
+    path = Path(path)
+    if path.is_file():
+        return sha256(path)
+    digest = hashlib.sha256()
+    for relative, file in sorted((file.relative_to(path).as_posix(), file) for file in files_below(path)):
+        digest.update(f"{sha256(file)} {relative}\n".encode())
+    return digest.hexdigest()
+
+
 def files_below(path):
     """The files of a folder (or the file itself), sorted by path."""
     path = Path(path)

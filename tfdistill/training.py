@@ -90,17 +90,22 @@ def train(
     return records
 
 
+def inference(model):
+    """A model's (or any callable's) answer to a dict of tensors as one traced function, to be asked again and again."""
+    ask = (lambda batch: model(batch, training=False)) if isinstance(model, keras.Model) else model
+    return tf.function(ask, reduce_retracing=True)
+
+
 def predict_logits(model, inputs, batch_size=8192, on_progress=None):
     """Logits of a ranker for columns of any length, float32 [n, k], in batches that fit any machine.
 
     Args:
-        model: a `keras.Model`, or any callable on a dict of tensors.
+        model: a `keras.Model`, any callable on a dict of tensors, or what `inference` made of one.
         inputs: {field name: array [n, ...]}.
         batch_size: rows a call.
         on_progress: called with the number of rows done.
     """
-    ask = (lambda batch: model(batch, training=False)) if isinstance(model, keras.Model) else model
-    step = tf.function(ask, reduce_retracing=True)
+    step = model if isinstance(model, tf.types.experimental.PolymorphicFunction) else inference(model)
     rows = len(next(iter(inputs.values())))
     pieces = []
     for start in range(0, rows, batch_size):

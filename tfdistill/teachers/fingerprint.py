@@ -1,6 +1,5 @@
 """The identity of a teacher on disk."""
 
-import hashlib
 from pathlib import Path
 
 from tfdistill import files
@@ -18,9 +17,4 @@ def fingerprint(path):
     path = Path(path)
     if not path.exists():
         raise UserError(f"No teacher at '{path}'. Pass an existing .keras file or SavedModel folder.")
-    if path.is_file():
-        return files.sha256(path)
-    digest = hashlib.sha256()
-    for relative, file in sorted((file.relative_to(path).as_posix(), file) for file in files.files_below(path)):
-        digest.update(f"{files.sha256(file)} {relative}\n".encode())
-    return digest.hexdigest()
+    return files.fingerprint(path)

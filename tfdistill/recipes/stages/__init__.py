@@ -3,13 +3,9 @@
 from tfdistill import files
 from tfdistill.recipes.runner import Stage
 from tfdistill.recipes.stages import artifacts, data, students, teacher
+from tfdistill.recipes.stages.common import student_stage
 
 ROLES = ("alone", "distilled")
-
-
-def student_stage(role, seed):
-    """The name of the stage that trains one student: "alone_seed1", "distilled_seed3"."""
-    return f"{role}_seed{seed}"
 
 
 def plan(recipe):
@@ -17,7 +13,14 @@ def plan(recipe):
     settings = recipe.resolved()
     evaluation = {"ndcg_k": recipe.evaluate.ndcg_k}
     stages = [
-        Stage("data", "data", {**settings["data"], "content": data.content(recipe.data)}, (), data.work, recipe.seed),
+        Stage(
+            "data",
+            "data",
+            {**settings["data"], "content": _content(getattr(recipe.data, "path", None))},
+            (),
+            data.work,
+            recipe.seed,
+        ),
         Stage(
             "teacher",
             "teacher",
@@ -76,4 +79,4 @@ def plan(recipe):
 
 def _content(path):
     """What a path holds, by its bytes: a changed file makes the stages that read it run again."""
-    return None if path is None else [[str(file), files.sha256(file)] for file in files.files_below(path)]
+    return None if path is None else files.fingerprint(path)

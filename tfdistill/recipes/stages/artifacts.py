@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 
-from tfdistill.recipes.stages.common import open_model, probability
+from tfdistill.recipes.stages.common import MODEL, open_model, probability, student_stage
 from tfdistill.recipes.stages.data import open_dataset
-from tfdistill.recipes.stages.teacher import MODEL as TEACHER_MODEL
 
 INDEX = "artifacts.json"
 REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
@@ -76,11 +75,11 @@ def evaluation_work(run, folder, tell):
 
 def best_seed(run, role):
     """The seed whose student has the best validation AUC."""
-    return max(run.recipe.student_seeds, key=lambda seed: run.result(f"{role}_seed{seed}")["validation"]["auc"])
+    return max(run.recipe.student_seeds, key=lambda seed: run.result(student_stage(role, seed))["validation"]["auc"])
 
 
 def _model_path(run, role, seed):
-    return run.path("teacher", TEACHER_MODEL) if role == "teacher" else run.path(f"{role}_seed{seed}", "model.keras")
+    return run.path("teacher" if role == "teacher" else student_stage(role, seed), MODEL)
 
 
 def _export(model, path, format, output, calibration):

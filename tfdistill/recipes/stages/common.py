@@ -2,7 +2,26 @@
 
 import numpy as np
 
+MODEL = "model.keras"
 PARTS = ("validation", "test")
+
+
+def student_stage(role, seed):
+    """The name of the stage that trains one student: "alone_seed1", "distilled_seed3"."""
+    return f"{role}_seed{seed}"
+
+
+def build_ranker(shape, settings, dataset, **arguments):
+    """Builds a ranker for the data: its shape from a recipe's `model`, its regularisation from its `train`."""
+    from tfdistill.models import build
+
+    return build(
+        **shape.model_dump(),
+        fields=dataset.fields,
+        dropout=settings.dropout,
+        embedding_l2=settings.embedding_l2,
+        **arguments,
+    )
 
 
 def score(logits, dataset, part, ndcg_k):
@@ -21,11 +40,11 @@ def probability(logits):
 def validation_auc(model, dataset):
     """Returns () -> AUC of `model` on the validation part, as it stands when called."""
     from tfdistill.evaluation import auc
-    from tfdistill.training import predict_logits
+    from tfdistill.training import inference, predict_logits
 
     rows = dataset.rows("validation")
-    inputs, label = dataset.inputs(rows), dataset.label[rows]
-    return lambda: auc(label, predict_logits(model, inputs)[:, 0])
+    inputs, label, ask = dataset.inputs(rows), dataset.label[rows], inference(model)
+    return lambda: auc(label, predict_logits(ask, inputs)[:, 0])
 
 
 def train_on_labels(ranker, dataset, settings, seed, tell):
@@ -73,7 +92,7 @@ def summarise(epochs, predict, dataset, ndcg_k):
 
 
 def open_model(path):
-    """Reads a model that `save_model` wrote."""
+    """Reads a model that `finish` wrote."""
     import keras
 
     import tfdistill.models  # noqa: F401  (registers the layers that the file names)
@@ -81,8 +100,16 @@ def open_model(path):
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def save_model(model, path):
-    """Writes a `.keras` file of the model alone: a compiled one would carry its optimizer, twice its own size."""
+def finish(model, folder, epochs, dataset, ndcg_k):
+    """Writes a trained ranker into a stage's folder and returns its record.
+
+    The file holds the model alone: a compiled one would carry its optimizer, twice its own size.
+    """
+    from tfdistill.export.keras_contents import layer_table
+    from tfdistill.training import predict_logits
+
     plain = type(model).from_config(model.get_config())
     plain.set_weights(model.get_weights())
-    plain.save(path)
+    plain.save(folder / MODEL)
+    record = summarise(epochs, lambda rows: predict_logits(model, dataset.inputs(rows)), dataset, ndcg_k)
+    return {"parameters": model.count_params(), "layers": layer_table(model), **record}

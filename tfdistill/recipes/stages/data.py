@@ -2,15 +2,7 @@
 
 from pathlib import Path
 
-from tfdistill import files
-
 FILE = "dataset.npz"
-
-
-def content(settings):
-    """What the data are made from: the bytes of the files given, or `None` where the settings say it all."""
-    path = getattr(settings, "path", None)
-    return None if path is None else [[file.name, files.sha256(file)] for file in files.files_below(path)]
 
 
 def work(run, folder, tell):
@@ -50,7 +42,7 @@ def _read(settings, seed, tell):
     if settings.source == "movielens_1m":
         from tfdistill.data import movielens_1m
 
-        return movielens_1m(settings.path)
+        return movielens_1m(settings.path, progress=lambda done, total: tell(done, total, unit="bytes"))
     from tfdistill.data import FeatureSpec, read_table
 
     columns = settings.columns

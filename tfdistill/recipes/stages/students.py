@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from tfdistill.recipes.stages.common import save_model, summarise, train_on_labels, validation_auc
+from tfdistill.recipes.stages.common import build_ranker, finish, train_on_labels, validation_auc
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.teacher import SOFT_TARGETS
 
-MODEL = "model.keras"
 UNLABELED = -1.0  # the label of a pair that nobody rated: soft target only
 TEACHER_LOGITS = "teacher_logits"
 
@@ -97,23 +96,8 @@ class TransferSet:
 
 
 def _build(recipe, settings, dataset):
-    from tfdistill.models import build
-
-    return build(
-        **recipe.student.model.model_dump(),
-        fields=dataset.fields,
-        dropout=settings.dropout,
-        embedding_l2=settings.embedding_l2,
-        name="student",
-    )
+    return build_ranker(recipe.student.model, settings, dataset, name="student")
 
 
 def _finish(run, folder, seed, dataset, student, epochs):
-    """Writes the trained student and returns its record."""
-    from tfdistill.export.keras_contents import layer_table
-    from tfdistill.training import predict_logits
-
-    save_model(student, folder / MODEL)
-    k = run.recipe.evaluate.ndcg_k
-    record = summarise(epochs, lambda rows: predict_logits(student, dataset.inputs(rows)), dataset, k)
-    return {"seed": seed, "parameters": student.count_params(), "layers": layer_table(student), **record}
+    return {"seed": seed, **finish(student, folder, epochs, dataset, run.recipe.evaluate.ndcg_k)}

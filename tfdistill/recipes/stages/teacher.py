@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from tfdistill.recipes.stages.common import save_model, summarise, train_on_labels
+from tfdistill.recipes.stages.common import MODEL, build_ranker, finish, summarise, train_on_labels
 from tfdistill.recipes.stages.data import open_dataset
 
-MODEL = "model.keras"
 SOFT_TARGETS = "soft_targets.npz"
 ROWS_AT_A_TIME = 1 << 18  # bounds the memory that the inputs of a long labelling take
 
@@ -66,6 +65,7 @@ class Teacher:
     def __init__(self, run):
         import tfdistill.models  # noqa: F401  (registers the layers that a teacher of ours names)
         from tfdistill.teachers import load_teacher
+        from tfdistill.training import inference
 
         settings = run.recipe.teacher
         if settings.load is None:
@@ -75,6 +75,7 @@ class Teacher:
             self._ask = load_teacher(
                 settings.load, signature=settings.signature, inputs=settings.inputs, outputs=settings.outputs
             )
+        self._infer = inference(self._ask)
 
     def check(self, dataset):
         """Raises `UserError` where the teacher does not take these inputs or give one finite logit a row."""
@@ -103,25 +104,12 @@ class Teacher:
         for start in range(0, count, ROWS_AT_A_TIME):
             part = slice(start, min(start + ROWS_AT_A_TIME, count))
             tell = None if progress is None else lambda done, before=start: progress(before + done)
-            pieces.append(predict_logits(self._ask, inputs(part), batch_size, tell))
+            pieces.append(predict_logits(self._infer, inputs(part), batch_size, tell))
         return np.concatenate(pieces)
 
 
 def _train(recipe, dataset, folder, tell):
-    from tfdistill.export.keras_contents import layer_table
-    from tfdistill.models import build
-    from tfdistill.training import predict_logits
-
     settings = recipe.teacher.train
-    model = build(
-        **recipe.teacher.model.model_dump(),
-        fields=dataset.fields,
-        dropout=settings.dropout,
-        embedding_l2=settings.embedding_l2,
-    )
+    model = build_ranker(recipe.teacher.model, settings, dataset)
     epochs = train_on_labels(model, dataset, settings, recipe.seed, tell)
-    save_model(model, folder / MODEL)
-    record = summarise(
-        epochs, lambda rows: predict_logits(model, dataset.inputs(rows)), dataset, recipe.evaluate.ndcg_k
-    )
-    return {"parameters": model.count_params(), "layers": layer_table(model), **record}
+    return finish(model, folder, epochs, dataset, recipe.evaluate.ndcg_k)
