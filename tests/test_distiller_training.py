@@ -102,7 +102,8 @@ def test_the_teacher_is_not_among_the_weights():
     distiller = Distiller(batch_normalised(), student, LogitsDistillation())
     assert [id(w) for w in distiller.trainable_weights] == [id(w) for w in student.trainable_weights]
     assert [id(w) for w in distiller.non_trainable_weights] == [id(w) for w in student.non_trainable_weights]
-    assert distiller.layers == [student]
+    assert distiller.layers[0] is student and not distiller.layers[1].weights  # the other one is the loss
+    assert len(distiller.layers) == 2
 
 
 def test_batch_statistics_of_the_student_move_in_fit_and_not_in_evaluate():

@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
-from tfdistill._features import takes_argument
+from tfdistill._features import feature_key, takes_argument
 from tfdistill.losses.shapes import check_same_shape
+from tfdistill.schedules import check_weight, weigh
 
 KERAS_LOSSES = (keras.distillation.LogitsDistillation, keras.distillation.FeatureDistillation)
 
@@ -21,63 +22,82 @@ def check_losses(losses):
 
 
 def check_weights(weights, losses):
-    """Returns one number for each loss, 1 where `weights` is `None`; raises `ValueError` where they do not fit."""
+    """Returns one weight for each loss, 1 where `weights` is `None`; raises `ValueError` where they do not fit."""
     if weights is None:
         return [1.0] * len(losses)
     weights = list(weights) if isinstance(weights, (list, tuple)) else [weights]
-    if len(weights) != len(losses) or not all(isinstance(weight, (int, float)) for weight in weights):
+    if len(weights) != len(losses):
         raise ValueError(
-            f"`distillation_loss_weights` must have one number for each of the {len(losses)} distillation losses. "
+            f"`distillation_loss_weights` must have one weight for each of the {len(losses)} distillation losses. "
             f"Received: {weights}"
         )
-    return weights
+    return [check_weight(weight, "distillation_loss_weights") for weight in weights]
 
 
-def check_share(share):
-    """Returns the share of the hard loss; raises `ValueError` unless it is a number from 0 to 1."""
-    if not isinstance(share, (int, float)) or not 0.0 <= share <= 1.0:
-        raise ValueError(f"`student_loss_weight` must be a number from 0 to 1. Received: student_loss_weight={share!r}")
-    return share
+def feature_keys(losses, role):
+    """What the losses read of the "teacher" or the "student" beside its prediction, each once."""
+    keys = (feature_key(loss, role) for loss in losses)
+    return list(dict.fromkeys(key for key in keys if key is not None))
 
 
-def layer_names(losses, attribute):
-    """The layers that the losses read, each once; `attribute` is "teacher_layer_name" or "student_layer_name"."""
-    names = (getattr(loss, attribute, None) for loss in losses)
-    return list(dict.fromkeys(name for name in names if name is not None))
+def validate(losses, teacher, student, teacher_features, student_features):
+    """Raises `ValueError` where it can be known, before data flow, that a loss cannot compare teacher and student.
+
+    Args:
+        losses: distillation losses, ours or Keras's.
+        teacher, student: the models.
+        teacher_features, student_features: the `FeatureExtractor` of each.
+    """
+    teacher_specs, student_specs = teacher_features.specs(), student_features.specs()
+    for loss in losses:
+        if not hasattr(loss, "validate_specs"):
+            loss.validate_model_compatibility(teacher, student)
+        elif teacher_specs is not None and student_specs is not None:
+            loss.validate_specs(
+                teacher_specs[feature_key(loss, "teacher")], student_specs[feature_key(loss, "student")]
+            )
 
 
-def weighted_sum(losses, weights, teacher_outputs, student_outputs, sample_weight):
+def weighted_sum(losses, weights, teacher_outputs, student_outputs, *, sample_weight, labels, step, training):
     """Returns `Σ w_i loss_i`, a float32 scalar.
 
     Args:
         losses, weights: distillation losses, ours or Keras's, and their weights.
-        teacher_outputs, student_outputs: `{None: prediction, layer name: output}`.
+        teacher_outputs, student_outputs: `{None: prediction, layer: output}`, as from a `FeatureExtractor`.
         sample_weight: weights of the examples, or `None`. A structure of weights goes with a structure of predictions;
             losses that read hidden layers do not get it.
+        labels: the hard labels of the batch, or `None`.
+        step: number of the training step, or `None`.
+        training: whether adaptive weights may learn.
 
     Raises:
         ValueError: where a loss cannot compare its outputs, or does not return a scalar.
     """
     total = 0.0
     for loss, weight in zip(losses, weights, strict=True):
-        teacher_layer = getattr(loss, "teacher_layer_name", None)
-        student_layer = getattr(loss, "student_layer_name", None)
-        teacher_output, student_output = teacher_outputs[teacher_layer], student_outputs[student_layer]
+        teacher_key, student_key = feature_key(loss, "teacher"), feature_key(loss, "student")
+        teacher_output, student_output = teacher_outputs[teacher_key], student_outputs[student_key]
         loss.validate_outputs(teacher_output, student_output)
         if isinstance(loss, KERAS_LOSSES):  # they leave it to their Distiller to refuse shapes that would broadcast
             keras.tree.map_structure(
                 lambda one, other: check_same_shape(one, other, "outputs"), teacher_output, student_output
             )
-        between_predictions = teacher_layer is None and student_layer is None
-        takes_weights = takes_argument(loss.compute_loss, "sample_weight", by_keywords=True)
-        arguments = {}
-        if takes_weights and (between_predictions or not keras.tree.is_nested(sample_weight)):
-            arguments["sample_weight"] = sample_weight
+        if not getattr(loss, "built", True):
+            loss.build(tuple(teacher_output.shape), tuple(student_output.shape))
+        between_predictions = teacher_key is None and student_key is None
+        available = {"labels": labels, "step": step}
+        if between_predictions or not keras.tree.is_nested(sample_weight):
+            available["sample_weight"] = sample_weight
+        arguments = {
+            name: value
+            for name, value in available.items()
+            if takes_argument(loss.compute_loss, name, by_keywords=name == "sample_weight")
+        }
         value = keras.ops.cast(loss.compute_loss(teacher_output, student_output, **arguments), "float32")
         if len(value.shape) > 0:
             raise ValueError(
                 f"{type(loss).__name__}.compute_loss must return a scalar. Received: shape {tuple(value.shape)}"
             )
-        total += weight * value
+        total += weigh(weight, value, step, training)
     # Under a distribution strategy gradients are summed over the replicas; Keras scales the hard loss alike.
     return total / tf.distribute.get_strategy().num_replicas_in_sync

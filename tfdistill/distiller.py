@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from tfdistill._features import PREDICTION, FeatureExtractor
 from tfdistill._labels import LabeledRows
-from tfdistill._soft_losses import check_losses, check_share, check_weights, layer_names, weighted_sum
+from tfdistill._soft_losses import check_losses, check_weights, feature_keys, validate, weighted_sum
+from tfdistill.schedules import check_share, deserialize, serialize, share_of
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -38,14 +39,17 @@ class Distiller(keras.Model):
         student: the `keras.Model` to train. Where the inputs are a dict, a Functional or Sequential model, student or
             teacher, gets the inputs that it declares; so the teacher may see features that the student does not.
         distillation_losses: a loss or a list of losses of `tfdistill.losses` or `keras.distillation`.
-        distillation_loss_weights: a number for each distillation loss; `None` for 1 each.
-        student_loss_weight: the share a of the hard loss, from 0 to 1. At 1 the teacher does not run, at 0 no labels
-            are needed.
+        distillation_loss_weights: a number, a schedule or an adaptive weight of `tfdistill.schedules` for each
+            distillation loss; `None` for 1 each.
+        student_loss_weight: the share a of the hard loss: a number from 0 to 1 or a schedule. At 1 the teacher does not
+            run, at 0 no labels are needed.
         name: name of the distiller.
         evaluate_distillation: whether `evaluate` and validation run the teacher and report the same losses as training.
         unlabeled_value: rows whose labels all equal this number (for example -1, or NaN) have no label: they take part
             in the soft losses alone, not in the hard loss and the compiled metrics. The hard loss of a batch is the
             mean over its labelled rows, 0 without any.
+        teacher_interval: the teacher is asked every so many steps, the first step included; in the steps between the
+            hard loss has all the weight.
         **kwargs: for `keras.Model`. The dtype policy is the student's unless given.
 
     Raises:
@@ -76,6 +80,7 @@ class Distiller(keras.Model):
         name="distiller",
         evaluate_distillation=False,
         unlabeled_value=None,
+        teacher_interval=1,
         **kwargs,
     ):
         if not isinstance(student, keras.Model):
@@ -89,8 +94,13 @@ class Distiller(keras.Model):
         self.student_loss_weight = check_share(student_loss_weight)
         self.evaluate_distillation = evaluate_distillation
         self.unlabeled_value = unlabeled_value
+        if isinstance(teacher_interval, bool) or not isinstance(teacher_interval, int) or teacher_interval < 1:
+            raise ValueError(
+                f"`teacher_interval` must be a whole number of at least 1. Received: teacher_interval={teacher_interval!r}"
+            )
+        self.teacher_interval = teacher_interval
         self._student_feature_extractor = FeatureExtractor(
-            student, layer_names(self.distillation_losses, "student_layer_name"), "student"
+            student, feature_keys(self.distillation_losses, "student"), "student"
         )
         self.teacher = teacher
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
@@ -109,11 +119,8 @@ class Distiller(keras.Model):
         if teacher is not None:
             if not callable(teacher):
                 raise ValueError(f"`teacher` must be a keras.Model or a callable. Received: teacher={teacher!r}")
-            for loss in self.distillation_losses:
-                loss.validate_model_compatibility(teacher, self.student)
-            extractor = FeatureExtractor(
-                teacher, layer_names(self.distillation_losses, "teacher_layer_name"), "teacher"
-            )
+            extractor = FeatureExtractor(teacher, feature_keys(self.distillation_losses, "teacher"), "teacher")
+            validate(self.distillation_losses, teacher, self.student, extractor, self._student_feature_extractor)
         self._teacher_feature_extractor = extractor
         self.train_function = self.test_function = None  # they were traced with the teacher before
 
@@ -139,7 +146,7 @@ class Distiller(keras.Model):
 
     def call(self, inputs, training=None, **kwargs):
         """Returns the student's prediction."""
-        inputs = self._student_feature_extractor.select_inputs(inputs, self._cache_column())
+        inputs = self._student_feature_extractor.select_inputs(inputs, self._cache_columns())
         return self.student(inputs, training=training, **kwargs)
 
     def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
@@ -155,7 +162,7 @@ class Distiller(keras.Model):
         Raises:
             ValueError: where the hard loss is missing, or sums over the batch although some rows may be unlabelled.
         """
-        if loss is None and self.student_loss_weight > 0:
+        if loss is None and self.student_loss_weight != 0:
             raise ValueError(
                 "`loss` cannot be None: it is the hard loss, which has a share of "
                 f"student_loss_weight={self.student_loss_weight}. Pass a loss, or use student_loss_weight=0."
@@ -177,7 +184,8 @@ class Distiller(keras.Model):
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        teacher_outputs = self._teacher_outputs(x) if self._distills(training=True) else None
+        asks = self._distills(training=True) and self.teacher_interval == 1
+        teacher_outputs = self._teacher_outputs(x, y) if asks else None
         with tf.GradientTape() as tape:
             student_outputs = self._student_outputs(x, training=True)
             prediction = student_outputs[PREDICTION]
@@ -230,19 +238,28 @@ class Distiller(keras.Model):
         student_loss, labeled_rows = self._student_loss(y, prediction, sample_weight, training)
         total_loss = student_loss
         if self._distills(training):
-            if teacher_outputs is None:
-                teacher_outputs = self._teacher_outputs(x)
-            distillation_loss = weighted_sum(
-                self.distillation_losses,
-                self.distillation_loss_weights,
-                teacher_outputs,
-                student_outputs,
-                sample_weight,
-            )
-            self.distillation_loss_tracker.update_state(
-                _over_replicas(distillation_loss), sample_weight=_batch_size(prediction)
-            )
-            share = self.student_loss_weight
+            step = getattr(self.optimizer, "iterations", None)
+
+            def soft_loss():
+                return weighted_sum(
+                    self.distillation_losses,
+                    self.distillation_loss_weights,
+                    self._teacher_outputs(x, y) if teacher_outputs is None else teacher_outputs,
+                    student_outputs,
+                    sample_weight=sample_weight,
+                    labels=y,
+                    step=step,
+                    training=training,
+                )
+
+            share, rows = share_of(self.student_loss_weight, step), _batch_size(prediction)
+            if training and self.teacher_interval > 1:
+                is_due = keras.ops.equal(step % self.teacher_interval, 0)
+                distillation_loss = tf.cond(is_due, soft_loss, lambda: tf.zeros(()))
+                share, rows = keras.ops.where(is_due, share, 1.0), keras.ops.where(is_due, rows, 0)
+            else:
+                distillation_loss = soft_loss()
+            self.distillation_loss_tracker.update_state(_over_replicas(distillation_loss), sample_weight=rows)
             total_loss = share * student_loss + (1.0 - share) * distillation_loss
         for loss in self.losses:
             total_loss += keras.ops.cast(self._aggregate_additional_loss(loss), "float32")
@@ -263,40 +280,43 @@ class Distiller(keras.Model):
             "teacher": None,
             "student": keras.saving.serialize_keras_object(self.student),
             "distillation_losses": [keras.saving.serialize_keras_object(loss) for loss in self.distillation_losses],
-            "distillation_loss_weights": list(self.distillation_loss_weights),
-            "student_loss_weight": self.student_loss_weight,
+            "distillation_loss_weights": [serialize(weight) for weight in self.distillation_loss_weights],
+            "student_loss_weight": serialize(self.student_loss_weight),
             "evaluate_distillation": self.evaluate_distillation,
             "unlabeled_value": self.unlabeled_value,
+            "teacher_interval": self.teacher_interval,
         }
 
     @classmethod
     def from_config(cls, config):
-        deserialize = keras.saving.deserialize_keras_object
+        read = keras.saving.deserialize_keras_object
         return cls(
             **{
                 **config,
-                "student": deserialize(config["student"]),
-                "distillation_losses": [deserialize(loss) for loss in config["distillation_losses"]],
+                "student": read(config["student"]),
+                "distillation_losses": [read(loss) for loss in config["distillation_losses"]],
+                "distillation_loss_weights": [deserialize(weight) for weight in config["distillation_loss_weights"]],
+                "student_loss_weight": deserialize(config["student_loss_weight"]),
             }
         )
 
     def _distills(self, training):
-        """Whether a step needs the teacher."""
-        return self.student_loss_weight < 1 and (training or self.evaluate_distillation)
+        """Whether a step may need the teacher."""
+        return self.student_loss_weight != 1 and (training or self.evaluate_distillation)
 
-    def _cache_column(self):
-        """The column of the inputs that holds cached soft targets, which the student must not see."""
-        return getattr(self.teacher, "column", None)
+    def _cache_columns(self):
+        """The columns of the inputs that hold cached soft targets, which the student must not see."""
+        return getattr(self.teacher, "columns", ())
 
-    def _teacher_outputs(self, x):
+    def _teacher_outputs(self, x, y):
         if self._teacher_feature_extractor is None:
             raise ValueError(
                 "This distiller has no teacher (files do not hold it). Set `distiller.teacher` before training."
             )
-        return self._teacher_feature_extractor(x, training=False)
+        return self._teacher_feature_extractor(x, training=False, labels=y)
 
     def _student_outputs(self, x, training):
-        outputs = self._student_feature_extractor(x, training=training, hidden_column=self._cache_column())
+        outputs = self._student_feature_extractor(x, training=training, hidden_columns=self._cache_columns())
         self.built = True
         return outputs
 

@@ -3,15 +3,14 @@
 import keras
 from keras import ops
 
-from tfdistill.losses.output_loss import OutputLoss, values_of
+from tfdistill.losses.output_loss import FunctionLoss, values_of
 from tfdistill.losses.shapes import check_same_shape
-from tfdistill.losses.symbolic import is_functional, layer_output, model_output
 
 WIDTH_HINT = "Compare layers of the same width, or add a layer to the student that gives it the teacher's."
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
-class FeatureDistillation(OutputLoss):
+class FeatureDistillation(FunctionLoss):
     """The student learns to reproduce what a layer of the teacher computes.
 
     `ℓ(f_t, f_s)` in float32, averaged over the batch and all positions; with `sample_weight` it is `Σ w_i v_i / n`.
@@ -42,35 +41,15 @@ class FeatureDistillation(OutputLoss):
     Reference: Romero et al., "FitNets: Hints for Thin Deep Nets", 2015, arXiv 1412.6550.
     """
 
-    def __init__(self, loss="mse", teacher_layer_name=None, student_layer_name=None):
-        super().__init__(loss)
-        self.teacher_layer_name = teacher_layer_name
-        self.student_layer_name = student_layer_name
+    def __init__(self, loss="mse", teacher_layer_name=None, student_layer_name=None, **kwargs):
+        super().__init__(
+            loss, teacher_layer_name=teacher_layer_name, student_layer_name=student_layer_name, **kwargs
+        )
 
-    def validate_model_compatibility(self, teacher, student):
-        """Raises `ValueError` for a layer that is not there and for features of different shapes."""
-        teacher_features = _symbolic_features(teacher, self.teacher_layer_name, "teacher")
-        student_features = _symbolic_features(student, self.student_layer_name, "student")
-        if teacher_features is not None and student_features is not None:
-            self.validate_outputs(teacher_features, student_features)
-            for one, other in zip(
-                keras.tree.flatten(teacher_features), keras.tree.flatten(student_features), strict=True
-            ):
-                check_same_shape(one, other, "features", WIDTH_HINT)
+    def validate_shapes(self, teacher, student):
+        for one, other in zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=True):
+            check_same_shape(one, other, "features", WIDTH_HINT)
 
-    def compare(self, loss, teacher, student):
+    def compare(self, loss, teacher, student, step=None):
         check_same_shape(teacher, student, "features", WIDTH_HINT)
         return values_of(loss, ops.stop_gradient(ops.cast(teacher, "float32")), ops.cast(student, "float32"))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "teacher_layer_name": self.teacher_layer_name,
-            "student_layer_name": self.student_layer_name,
-        }
-
-
-def _symbolic_features(model, layer_name, role):
-    if layer_name is not None:
-        return layer_output(model, layer_name, role)
-    return model_output(model) if is_functional(model) else None

@@ -1,17 +1,14 @@
 """Knowledge distillation from the outputs of a model."""
 
 import keras
-from keras import ops
 
-from tfdistill.losses.output_loss import OutputLoss, values_of
-from tfdistill.losses.probabilities import as_logits, check_task
-from tfdistill.losses.shapes import check_same_shape
-from tfdistill.losses.softened import softened_crossentropy, softened_kl_divergence
-from tfdistill.losses.symbolic import is_functional, model_output
+from tfdistill.losses.output_loss import FunctionLoss, values_of
+from tfdistill.losses.response_loss import ResponseLoss
+from tfdistill.losses.softened import softened, softened_crossentropy, softened_kl_divergence
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
-class LogitsDistillation(OutputLoss):
+class LogitsDistillation(FunctionLoss, ResponseLoss):
     """The student learns the teacher's softened output distribution.
 
     With teacher logits t, student logits s and temperature T:
@@ -33,7 +30,7 @@ class LogitsDistillation(OutputLoss):
     `"kl_divergence"` compares raw logits, without softmax and T², and sample weights are ignored.
 
     Args:
-        temperature: positive number.
+        temperature: positive number, or a schedule or an adaptive temperature of `tfdistill.schedules`.
         loss: a Keras loss name, function or `keras.losses.Loss`; or, for several outputs, a structure of them with
             `None` for an output to skip. One alone serves all outputs. `keras.losses.KLDivergence`,
             `CategoricalCrossentropy` and `BinaryCrossentropy` mean the same as their names, and keep their reduction.
@@ -58,45 +55,35 @@ class LogitsDistillation(OutputLoss):
     Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531.
     """
 
-    def __init__(self, temperature=3.0, loss="kl_divergence", task="auto", from_logits=True, teacher_from_logits=None):
-        super().__init__(loss)
-        if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not temperature > 0.0:
-            raise ValueError(f"`temperature` must be a positive number. Received: temperature={temperature!r}")
-        self.temperature = temperature
-        self.task = check_task(task)
-        self.from_logits = from_logits
-        self.teacher_from_logits = teacher_from_logits
+    def __init__(
+        self,
+        temperature=3.0,
+        loss="kl_divergence",
+        task="auto",
+        from_logits=True,
+        teacher_from_logits=None,
+        **kwargs,
+    ):
+        super().__init__(
+            loss=loss,
+            temperature=temperature,
+            task=task,
+            from_logits=from_logits,
+            teacher_from_logits=teacher_from_logits,
+            **kwargs,
+        )
         for function in keras.tree.flatten(self._functions):
             _task_of(function, task)
 
-    def validate_model_compatibility(self, teacher, student):
-        """Raises `ValueError` where the outputs of two functional models differ in structure or shape."""
-        if is_functional(teacher) and is_functional(student):
-            teacher_output, student_output = model_output(teacher), model_output(student)
-            self.validate_outputs(teacher_output, student_output)
-            for one, other in zip(keras.tree.flatten(teacher_output), keras.tree.flatten(student_output), strict=True):
-                check_same_shape(one, other, "output")
-
-    def compare(self, loss, teacher, student):
+    def compare(self, loss, teacher, student, step=None):
         task = _task_of(loss, self.task)
-        teacher_from_logits = self.from_logits if self.teacher_from_logits is None else self.teacher_from_logits
-        check_same_shape(teacher, student, "outputs")
-        teacher = ops.stop_gradient(as_logits(teacher, task, teacher_from_logits))
-        student = as_logits(student, task, self.from_logits)
+        teacher, student, temperature = self.softening(teacher, student, step, task)
         if _is(loss, keras.losses.kl_divergence, keras.losses.KLDivergence):
-            return softened_kl_divergence(teacher, student, self.temperature, task)
+            return softened_kl_divergence(teacher, student, temperature, task)
         if _is_crossentropy(loss):
-            return softened_crossentropy(teacher, student, self.temperature, task)
-        return values_of(loss, teacher / self.temperature, student / self.temperature) * self.temperature**2
-
-    def get_config(self):
-        return {
-            "temperature": self.temperature,
-            **super().get_config(),
-            "task": self.task,
-            "from_logits": self.from_logits,
-            "teacher_from_logits": self.teacher_from_logits,
-        }
+            return softened_crossentropy(teacher, student, temperature, task)
+        values = values_of(loss, softened(teacher, temperature), softened(student, temperature))
+        return values * temperature**2
 
 
 def _is(loss, function, loss_class):

@@ -42,6 +42,16 @@ def resolve_task(task, outputs):
     return task
 
 
+def check_categorical(task, outputs, loss):
+    """Raises `ValueError` unless the outputs are distributions over two classes or more; `loss` names who asks."""
+    if resolve_task(task, outputs) == "binary":
+        raise ValueError(
+            f"{loss} compares distributions over classes (a softmax over two or more), not sigmoids; "
+            "LogitsDistillation and CorrelationDistillation take binary outputs. "
+            f"Received: task={task!r}, shape={tuple(outputs.shape)}"
+        )
+
+
 def logits_from_probabilities(probabilities, task="auto"):
     """Returns float32 logits whose softmax (categorical) or sigmoid (binary) is `probabilities`.
 

@@ -24,14 +24,19 @@ def reduce_loss(values, sample_weight=None, mask=None, reduction="sum_over_batch
     values = ops.cast(values, "float32")
     if len(values.shape) == 0:
         return values
-    counted = ops.ones_like(values)
-    if mask is not None and len(mask.shape) == len(values.shape):
-        counted = counted * ops.cast(mask, "float32")
-    weights = counted if sample_weight is None else counted * _aligned(sample_weight, values)
+    counted, weights = weights_of(values, sample_weight, mask)
     total = ops.sum(values * weights)
     if reduction == "sum":
         return total
     return ops.divide_no_nan(total, ops.sum(weights if reduction == "mean_with_sample_weight" else counted))
+
+
+def weights_of(values, sample_weight=None, mask=None):
+    """Returns float32 tensors shaped like `values`: 1 for what counts and 0 for what is masked out, and that weighted."""
+    counted = ops.ones_like(values, dtype="float32")
+    if mask is not None and len(mask.shape) == len(values.shape):
+        counted = counted * ops.cast(mask, "float32")
+    return counted, counted if sample_weight is None else counted * _aligned(sample_weight, values)
 
 
 def _aligned(weights, values):

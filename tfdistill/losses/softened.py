@@ -14,14 +14,13 @@ from tfdistill.losses.shapes import check_same_shape
 def softened_kl_divergence(teacher_logits, student_logits, temperature=1.0, task="auto"):
     """T² KL(p || q) of each example.
 
-    Categorical: `T² Σ_k p_k (log p_k - log q_k)` over the last dimension. Binary: the same over the two outcomes of
-        each
+    Categorical: `T² Σ_k p_k (log p_k - log q_k)` over the last dimension. Binary: the same over the two outcomes of each
     entry, averaged over the last dimension (the labels of a multi-label task), as Keras's binary cross-entropy does.
 
     Args:
         teacher_logits: tensor `[batch, ..., k]` of any float dtype. No gradient flows into it.
         student_logits: tensor of the same shape. Classes at -inf for teacher and student alike drop out.
-        temperature: positive number or scalar tensor.
+        temperature: positive number, scalar tensor, or tensor `[batch, ...]` of one temperature an example.
         task: `"auto"` (binary where k is 1, else categorical), `"binary"` or `"categorical"`.
 
     Returns:
@@ -43,7 +42,7 @@ def softened_kl_divergence(teacher_logits, student_logits, temperature=1.0, task
             axis=-1,
         )
     else:
-        values = _expectation(ops.softmax(teacher), ops.log_softmax(teacher) - ops.log_softmax(student))
+        values = kl_divergence(teacher, student)
     return values * temperature**2
 
 
@@ -67,13 +66,29 @@ def softened_crossentropy(teacher_logits, student_logits, temperature=1.0, task=
     return values * temperature**2
 
 
+def softened(logits, temperature):
+    """Logits divided by a temperature: one for all, or one an example, `[batch, ...]` without the last dimension."""
+    if not hasattr(temperature, "shape"):
+        return logits / temperature
+    if len(temperature.shape) > 0:
+        temperature = ops.expand_dims(temperature, axis=-1)
+    # A learned temperature has no gradient from a class at -inf, where the derivative of the quotient is no number.
+    is_finite = ops.isfinite(logits)
+    return ops.where(is_finite, ops.where(is_finite, logits, 0.0) / temperature, logits)
+
+
+def kl_divergence(teacher, student):
+    """KL of softmax(teacher) from softmax(student) over the last dimension; gradients flow into both."""
+    return _expectation(ops.softmax(teacher), ops.log_softmax(teacher) - ops.log_softmax(student))
+
+
 def _softened(teacher_logits, student_logits, temperature, task):
     teacher = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
     student = ops.cast(student_logits, "float32")
     check_same_shape(teacher, student, "logits")
-    return resolve_task(task, student), teacher / temperature, student / temperature
+    return resolve_task(task, student), softened(teacher, temperature), softened(student, temperature)
 
 
 def _expectation(probabilities, values):
     # A class that the teacher rules out counts for nothing, even where its logarithm is infinite.
-    return ops.sum(ops.where(probabilities > 0.0, probabilities * values, 0.0), axis=-1)
+    return ops.sum(probabilities * ops.where(probabilities > 0.0, values, 0.0), axis=-1)

@@ -7,7 +7,7 @@ import keras
 
 from tfdistill._features import FeatureExtractor
 from tfdistill.errors import UserError
-from tfdistill.losses.symbolic import is_functional
+from tfdistill._layers import is_functional
 
 # What Keras says, somewhere in a long message, of code that is not registered or that safe mode refuses.
 MISSING_CODE = re.compile(r"Could not (?:locate|deserialize) (?:class |function )?'[^']+'|a Python lambda")
