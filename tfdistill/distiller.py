@@ -1,11 +1,13 @@
 """Training a small model, the student, to do what a large one, the teacher, does."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill._features import PREDICTION, FeatureExtractor
 from tfdistill._labels import LabeledRows
 from tfdistill._soft_losses import check_losses, check_weights, feature_keys, validate, weighted_sum
+from tfdistill.data.transfer import mix_transfer_set
 from tfdistill.schedules import check_share, deserialize, serialize, share_of
 
 
@@ -181,6 +183,42 @@ class Distiller(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, batch_size=None, *args, transfer_set=None, transfer_ratio=1.0, **kwargs):
+        """Trains the student as `keras.Model.fit` does, on unlabelled examples too where there are any.
+
+        Args:
+            x, y, batch_size, *args, **kwargs: those of `keras.Model.fit`.
+            transfer_set: inputs without labels for the teacher to label: arrays like x, or a `tf.data.Dataset` of
+                batches of x. They are mixed into the batches, and the next epoch goes on where the last one stopped
+                (see `tfdistill.data.mix_transfer_set`). The distiller needs an `unlabeled_value`.
+            transfer_ratio: unlabelled examples per labelled one.
+
+        Raises:
+            ValueError: for a transfer set without `unlabeled_value`, together with `validation_split` or `class_weight`,
+                or unlike the inputs.
+        """
+        if transfer_set is None:
+            return super().fit(x, y, batch_size, *args, **kwargs)
+        if self.unlabeled_value is None:
+            raise ValueError(
+                "`transfer_set` holds examples without labels: construct the distiller with `unlabeled_value`, a number "
+                "that is no label, such as -1. Received: unlabeled_value=None"
+            )
+        for name in ("validation_split", "class_weight"):
+            if kwargs.get(name):
+                raise ValueError(
+                    f"`{name}` cannot go with `transfer_set`; pass validation_data or sample_weight. "
+                    f"Received: {name}={kwargs[name]}"
+                )
+        sample_weight, shuffle = kwargs.pop("sample_weight", None), kwargs.pop("shuffle", True)
+        batch_size = None if isinstance(x, tf.data.Dataset) else batch_size or 32
+        labeled = x if isinstance(x, tf.data.Dataset) else (x, y) if sample_weight is None else (x, y, sample_weight)
+        if not (shuffle or isinstance(x, tf.data.Dataset)):
+            labeled = tf.data.Dataset.from_tensor_slices(labeled).batch(batch_size)
+        seed = int(np.random.randint(2**31 - 1))  # so that keras.utils.set_random_seed fixes it
+        batches = mix_transfer_set(labeled, transfer_set, transfer_ratio, self.unlabeled_value, batch_size, seed)
+        return super().fit(batches, None, None, *args, shuffle=False, **kwargs)
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -16,8 +16,9 @@ class AnnealingSchedule(Schedule):
     until T is 1, where it stays; so Φ is 1/max_temperature, 2/max_temperature, ..., 1. Step n * steps_per_temperature is
     the first of its T.
 
-    The method trains on MSE(z_s, Φ(T) z_t) alone until T = 1 is through, then on hard labels alone. A Distiller's
-    `student_loss_weight` does that: `StepSchedule([max_temperature * steps_per_temperature - 1], [0.0, 1.0])`.
+    The method (`tfdistill.losses.AnnealingDistillation`) trains on MSE(z_s, Φ(T) z_t) alone until T = 1 is through, then on
+    hard labels alone. A Distiller's `student_loss_weight` does that:
+    `StepSchedule([max_temperature * steps_per_temperature - 1], [0.0, 1.0])`.
 
     Args:
         max_temperature: whole number of 1 or more. 7 in the paper's language tasks, 10 in its image tasks.

@@ -14,7 +14,12 @@ class AdaptiveTemperature:
 
     A subclass defines `resolve`. One that learns is a `keras.layers.Layer` too, made of float32 weights that exist when
     it is constructed; a loss that holds it, or a distiller that holds the loss, then trains and saves them.
+
+    Attributes:
+        durations: the constructor arguments that count steps, so that a recipe may give them in epochs.
     """
+
+    durations = ()
 
     def resolve(self, step, teacher_logits, student_logits, task="auto"):
         """Returns the temperature, a float32 scalar or one an example `[batch, ...]`.

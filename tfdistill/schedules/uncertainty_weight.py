@@ -36,8 +36,6 @@ class UncertaintyWeight(AdaptiveWeight):
     Semantics", 2017, arXiv 1705.07115.
     """
 
-    durations = ()
-
     def __init__(self, initial=0.0, **kwargs):
         super().__init__(**kwargs)
         self.initial = check_number("initial", initial)

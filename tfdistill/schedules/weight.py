@@ -15,7 +15,12 @@ class AdaptiveWeight(keras.layers.Layer):
 
     Args:
         **kwargs: `name` and `trainable` of a `keras.layers.Layer`.
+
+    Attributes:
+        durations: the constructor arguments that count steps, so that a recipe may give them in epochs.
     """
+
+    durations = ()
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
@@ -32,14 +37,21 @@ class AdaptiveWeight(keras.layers.Layer):
         raise NotImplementedError
 
     def add_scalar(self, name, value, trainable):
-        """Returns a new float32 weight that starts at `value`; one that is not trained is kept as the replicas' mean."""
-        return self.add_weight(
-            shape=(),
+        """Returns a new float32 weight that starts at `value`.
+
+        Under a distribution strategy every replica keeps its own value of one that is not trained, and their mean is
+        saved: to agree at each step they would have to wait for one another.
+        """
+        if trainable:
+            initializer = keras.initializers.Constant(value)
+            return self.add_weight(shape=(), dtype="float32", autocast=False, initializer=initializer, name=name)
+        return keras.Variable(
+            value,
             dtype="float32",
+            trainable=False,
             autocast=False,
-            initializer=keras.initializers.Constant(value),
-            trainable=trainable,
-            aggregation="none" if trainable else "mean",
+            aggregation="mean",
+            synchronization="on_read",
             name=name,
         )
 
