@@ -7,6 +7,7 @@ import inspect
 import threading
 
 import keras
+import tensorflow as tf
 
 OUTPUT, ATTENTION_SCORES = "output", "attention_scores"
 
@@ -104,7 +105,7 @@ def recording(readings):
             mask of the queries as `_keras_mask`. The scores of any other layer are its output.
 
     The function yielded returns {key: output} of the one forward pass made since, and raises `ValueError` where a layer
-    was called several times or not at all.
+    was called several times, not at all, or inside a loop.
     """
     records = {key: [] for key in readings}
     me = threading.get_ident()  # replicas of a distribution strategy run the same layers in threads of their own
@@ -201,13 +202,28 @@ def _masked_like_queries(scores, args, kwargs):
 
 
 def _only(calls, layer):
-    if len(calls) == 1:
-        return calls[0]
+    """The one call made where the model itself is called; Keras traces others to build layers on their first call."""
+    here = [call for call in calls if _is_at_hand(call)]
+    if len(here) == 1:
+        return here[0]
     if not calls:
         raise ValueError(f"Layer '{layer.name}' is not called in the model's forward pass, so it has no output.")
+    if not here:
+        raise ValueError(
+            f"Layer '{layer.name}' is called inside a loop, a condition or a tf.function of its own, where its output "
+            "cannot be read. Name a layer outside."
+        )
     raise ValueError(
-        f"Layer '{layer.name}' is called {len(calls)} times, so it has no single output. Add a layer after the call you "
+        f"Layer '{layer.name}' is called {len(here)} times, so it has no single output. Add a layer after the call you "
         "mean (for example keras.layers.Identity) and name that."
+    )
+
+
+def _is_at_hand(outputs):
+    """Whether outputs can be used where we are: they are values, or belong to the graph that is being made."""
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    return all(
+        getattr(one, "graph", None) is graph for one in keras.tree.flatten(outputs) if tf.is_symbolic_tensor(one)
     )
 
 

@@ -74,14 +74,14 @@ def test_widths_that_would_broadcast_are_refused():
         FeatureDistillation().compute_loss(TEACHER[:, :1], STUDENT)
 
 
-def test_layers_of_a_subclassed_model_cannot_be_read():
+def test_shapes_of_a_subclassed_model_are_left_until_data_flows():
     class Subclassed(keras.Model):
         def call(self, inputs):
             return inputs
 
-    with pytest.raises(ValueError, match="In student model.*no symbolic inputs"):
-        FeatureDistillation("mse", "hidden", "hidden").validate_model_compatibility(model(8), Subclassed())
-    FeatureDistillation("mse").validate_model_compatibility(model(8), Subclassed())
+    for loss in (FeatureDistillation("mse", "hidden", "hidden"), FeatureDistillation("mse", projector="dense")):
+        loss.validate_model_compatibility(model(8), Subclassed())
+    assert not loss.built
 
 
 def test_a_layer_called_twice_has_no_single_output():
@@ -105,4 +105,76 @@ def test_the_configuration_round_trips():
     config = keras.saving.serialize_keras_object(loss)
     copy = keras.saving.deserialize_keras_object(config)
     assert (copy.teacher_layer_name, copy.student_layer_name) == ("a", "b")
+    assert keras.saving.serialize_keras_object(copy) == config
+
+
+@pytest.mark.parametrize("projector", ["dense", "auto"])
+def test_a_projector_learns_the_width_of_the_teacher(projector):
+    loss = FeatureDistillation("mae", "hidden", "hidden", projector=projector)
+    loss.validate_model_compatibility(model(8), model(5))
+    kernel, bias = loss.get_weights()
+    assert kernel.shape == (5, 8) and bias.shape == (8,)
+    teacher, student = (GENERATOR.normal(size=(6, width)).astype("float32") for width in (8, 5))
+    variable = tf.Variable(student)
+    with tf.GradientTape() as tape:
+        value = loss.compute_loss(teacher, variable)
+    difference = student @ kernel + bias - teacher
+    np.testing.assert_allclose(value, np.abs(difference).mean(), rtol=1e-5)
+    gradients = tape.gradient(value, [variable, *(weight.value for weight in loss.weights)])
+    slopes = np.sign(difference) / difference.size
+    for gradient, expected in zip(gradients, (slopes @ kernel.T, student.T @ slopes, slopes.sum(0)), strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_images_of_different_sizes_are_pooled_and_convolved():
+    teacher = GENERATOR.normal(size=(2, 4, 4, 3)).astype("float32")
+    student = GENERATOR.normal(size=(2, 2, 2, 5)).astype("float32")
+    loss = FeatureDistillation("mse", projector="conv")
+    value = loss.compute_loss(teacher, student)  # builds it
+    kernel, bias = loss.get_weights()
+    pooled = teacher.reshape(2, 2, 2, 2, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(value, np.mean((student @ kernel[0, 0] + bias - pooled) ** 2), rtol=1e-5)
+    from_larger = FeatureDistillation("mse", projector="auto")
+    value = from_larger.compute_loss(student, teacher)
+    kernel, bias = from_larger.get_weights()
+    np.testing.assert_allclose(value, np.mean((pooled @ kernel[0, 0] + bias - student) ** 2), rtol=1e-5)
+
+
+def test_a_layer_of_ones_own_can_be_the_projector():
+    own = keras.Sequential([keras.layers.Dense(7, "relu"), keras.layers.Dropout(0.9), keras.layers.Dense(3)])
+    loss = FeatureDistillation("mse", projector=own)
+    teacher, student = TEACHER, STUDENT[:, :2]
+    value = loss.compute_loss(teacher, student)
+    assert len(loss.trainable_weights) == 4
+    np.testing.assert_allclose(value, np.mean((own(student, training=False) - teacher) ** 2), rtol=1e-5)
+
+
+def test_projected_features_keep_sample_weights_and_masks():
+    teacher, student = np.ones((2, 3, 4), "float32"), tf.ones((2, 3, 2))
+    student._keras_mask = tf.constant([[True, True, False], [True, False, False]])
+    loss = FeatureDistillation("mse", projector="dense")
+    loss.build((None, 3, 4), (None, 3, 2))
+    loss.set_weights([np.zeros((2, 4)), np.array([1.0, 1.0, 1.0, 3.0])])  # a squared difference of 1 at each step
+    np.testing.assert_allclose(loss.compute_loss(teacher, student), 1.0)
+    np.testing.assert_allclose(loss.compute_loss(teacher, student, sample_weight=np.array([3.0, 0.0])), 6 / 3)
+
+
+def test_a_projector_for_several_outputs_is_refused():
+    with pytest.raises(ValueError, match="layers with one output. Received: 2 outputs"):
+        FeatureDistillation(projector="dense").compute_loss([TEACHER, TEACHER], [STUDENT, STUDENT])
+
+
+def test_float16_features_are_projected_in_float32():
+    loss = FeatureDistillation("mse", projector="dense")
+    value = loss.compute_loss(tf.cast(TEACHER, "float16"), tf.cast(STUDENT[:, :2], "float16"))
+    assert value.dtype == "float32" and {weight.dtype for weight in loss.weights} == {"float32"}
+
+
+@pytest.mark.parametrize("projector", ["dense", keras.layers.Dense(3), keras.layers.Dense(3, "tanh", name="own")])
+def test_a_built_projector_comes_back_from_the_configuration(projector):
+    loss = FeatureDistillation("mae", "a", "b", projector=projector)
+    loss.build((None, 3), (None, 2))
+    config = keras.saving.serialize_keras_object(loss)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert [tuple(weight.shape) for weight in copy.weights] == [(2, 3), (3,)]
     assert keras.saving.serialize_keras_object(copy) == config

@@ -44,6 +44,18 @@ def test_binary_crossentropy_takes_every_output_for_a_sigmoid():
     assert expected != pytest.approx(np.mean(softened_crossentropy(TEACHER, STUDENT, 2.0)))
 
 
+@pytest.mark.parametrize("name", ["kl_divergence", "binary_crossentropy"])
+def test_several_labels_are_sigmoids_averaged_over_the_labels(name):
+    # Labels at 3/4 and 1/4 against 1/2 and 3/4, T = 1: two independent yes-or-no questions, no softmax.
+    teacher, student = np.log([[3.0, 1 / 3]]), np.log([[1.0, 3.0]])
+    crossentropies = [np.log(2.0), -0.25 * np.log(0.75) - 0.75 * np.log(0.25)]
+    entropy = -0.75 * np.log(0.75) - 0.25 * np.log(0.25)
+    expected = np.mean(crossentropies) - (entropy if name == "kl_divergence" else 0.0)
+    np.testing.assert_allclose(
+        compute(LogitsDistillation(1.0, name, task="binary"), teacher, student), expected, rtol=1e-6
+    )
+
+
 def test_one_output_means_a_sigmoid():
     # sigmoid(log 3) = 3/4 against sigmoid(0) = 1/2
     expected = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)

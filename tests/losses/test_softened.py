@@ -172,3 +172,20 @@ def test_shapes_that_would_broadcast_are_refused():
 def test_a_softmax_over_one_class_is_refused():
     with pytest.raises(ValueError, match="task='binary'"):
         softened_kl_divergence(np.zeros((4, 1)), np.zeros((4, 1)), task="categorical")
+
+
+@pytest.mark.parametrize("function", [softened_kl_divergence, softened_crossentropy])
+def test_a_learned_temperature_has_a_finite_gradient_beside_masked_classes(function, logits):
+    teacher, student = logits
+    gradients = []
+    for masked in (0, 2):
+        infinities = np.full((6, masked), -np.inf, "float32")
+        temperature = tf.Variable(2.0)
+        with tf.GradientTape() as tape:
+            sides = (np.concatenate([values, infinities], axis=-1) for values in (teacher, student))
+            value = tf.reduce_sum(function(*sides, tf.convert_to_tensor(temperature)))
+        gradients.append(float(tape.gradient(value, temperature)))
+    step = 1e-2
+    up, down = (np.sum(function(teacher, student, 2.0 + sign * step)) for sign in (1, -1))
+    np.testing.assert_allclose(gradients[0], (up - down) / (2 * step), rtol=1e-2)
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4)

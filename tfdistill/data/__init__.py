@@ -16,6 +16,7 @@ from tfdistill.data.movielens import movielens_1m
 from tfdistill.data.split import split
 from tfdistill.data.synthetic import synthetic
 from tfdistill.data.table import read_table
+from tfdistill.data.transfer import mix_transfer_set
 from tfdistill.data.unrated import sample_unrated
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Interactions",
     "encode",
     "iterate",
+    "mix_transfer_set",
     "movielens_1m",
     "pair_expander",
     "read_table",

@@ -82,7 +82,7 @@ def attention_map_transfer(teacher_maps, student_maps, loss="mse"):
         float32 `[batch, query]`.
 
     Raises:
-        ValueError: for an unknown loss and tensors that are no attention maps of the same queries and keys.
+        ValueError: for an unknown loss and tensors that are no attention maps of the same examples, queries and keys.
 
     >>> import keras
     >>> teacher_map, student_map = keras.ops.array([[[[0.75, 0.25]]]]), keras.ops.array([[[[0.5, 0.5]]]])
@@ -110,11 +110,10 @@ def _check_loss(loss):
 
 def _check_attention_maps(teacher, student):
     shapes = [tuple(maps.shape) for maps in (teacher, student)]
-    sizes_agree = all(
-        None in pair or pair[0] == pair[1] for pair in zip(*(shape[2:] for shape in shapes), strict=False)
-    )
+    compared = zip(*(shape[:1] + shape[2:] for shape in shapes), strict=False)  # all but the heads
+    sizes_agree = all(None in pair or pair[0] == pair[1] for pair in compared)
     if any(len(shape) != 4 for shape in shapes) or not sizes_agree:
         raise ValueError(
-            "Attention maps must be [batch, heads, query, key] with the same queries and keys. Name layers such as "
-            f"keras.layers.MultiHeadAttention. Received: teacher {shapes[0]}, student {shapes[1]}"
+            "Attention maps must be [batch, heads, query, key], of the same examples, queries and keys. Name layers such "
+            f"as keras.layers.MultiHeadAttention. Received: teacher {shapes[0]}, student {shapes[1]}"
         )

@@ -39,6 +39,11 @@ class DistillationLoss(keras.layers.Layer, keras.distillation.DistillationLoss):
         self.__dict__["_layer_names"] = {"teacher": teacher_layer_name, "student": student_layer_name}
         self.built = not self.needs_build
 
+    def __dir__(self):
+        # Keras saves what it finds by walking over dir(loss); layers of the models are not the loss's own.
+        hidden = ("_layer_names", "teacher_layer_name", "student_layer_name")
+        return [name for name in super().__dir__() if name not in hidden]
+
     @property
     def teacher_layer_name(self):
         """The layer of the teacher that is read; `None` for its output."""

@@ -75,6 +75,10 @@ class LogitsDistillation(FunctionLoss, ResponseLoss):
         for function in keras.tree.flatten(self._functions):
             _task_of(function, task)
 
+    @property
+    def tasks(self):
+        return {_task_of(function, self.task) for function in keras.tree.flatten(self._functions)}
+
     def compare(self, loss, teacher, student, step=None):
         task = _task_of(loss, self.task)
         teacher, student, temperature = self.softening(teacher, student, step, task)

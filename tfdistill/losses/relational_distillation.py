@@ -5,7 +5,14 @@ from keras import ops
 
 from tfdistill.losses.feature_vectors import as_vectors
 from tfdistill.losses.output_loss import OutputLoss
-from tfdistill.losses.relations import check_same_examples, example_weights, mean_over_examples, products
+from tfdistill.losses.relations import (
+    among,
+    check_examples,
+    check_same_examples,
+    example_weights,
+    mean_over_examples,
+    products,
+)
 
 # Squared distances below this share of the squared lengths are rounding errors of float32: the examples are the same.
 SMALLEST_SQUARED_DISTANCE = 1e-6
@@ -40,8 +47,8 @@ class RelationalDistillation(OutputLoss):
         student_layer_name: the same for the student.
         distance_weight: weight of D.
         angle_weight: weight of A.
-        angle_examples: A is computed over so many examples, spread evenly over the batch, since its cost grows with
-            their cube: 128 take 2 million triples. `None` for all.
+        angle_examples: A is computed over so many examples, spread evenly over those of the batch with a weight, since
+            its cost grows with their cube: 128 take 2 million triples. `None` for all.
 
     Raises:
         ValueError: for weights below 0 or no whole positive number of examples, an unknown layer (names the nearest),
@@ -64,7 +71,8 @@ class RelationalDistillation(OutputLoss):
         student_layer_name=None,
         distance_weight=25.0,
         angle_weight=50.0,
-        angle_examples=128,
+        distance_examples=256,
+        angle_examples=64,
         **kwargs,
     ):
         super().__init__(teacher_layer_name=teacher_layer_name, student_layer_name=student_layer_name, **kwargs)
@@ -72,7 +80,8 @@ class RelationalDistillation(OutputLoss):
             if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight >= 0:
                 raise ValueError(f"`{name}` must be a number of at least 0. Received: {name}={weight!r}")
         self.distance_weight, self.angle_weight = distance_weight, angle_weight
-        self.angle_examples = _check_examples(angle_examples)
+        self.distance_examples = check_examples("distance_examples", distance_examples)
+        self.angle_examples = check_examples("angle_examples", angle_examples)
 
     def validate_shapes(self, teacher, student):
         for one, other in zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=True):
@@ -81,7 +90,7 @@ class RelationalDistillation(OutputLoss):
     def output_loss(self, teacher, student, sample_weight=None, labels=None, step=None):
         loss = 0.0
         if self.distance_weight > 0:
-            loss += self.distance_weight * relational_distance(teacher, student, sample_weight)
+            loss += self.distance_weight * relational_distance(teacher, student, sample_weight, self.distance_examples)
         if self.angle_weight > 0:
             loss += self.angle_weight * relational_angle(teacher, student, sample_weight, self.angle_examples)
         return ops.convert_to_tensor(loss, "float32")
@@ -91,17 +100,19 @@ class RelationalDistillation(OutputLoss):
             **super().get_config(),
             "distance_weight": self.distance_weight,
             "angle_weight": self.angle_weight,
+            "distance_examples": self.distance_examples,
             "angle_examples": self.angle_examples,
         }
 
 
-def relational_distance(teacher_features, student_features, sample_weight=None):
+def relational_distance(teacher_features, student_features, sample_weight=None, examples=256):
     """The mean Huber difference between distances, each relative to the mean distance in the batch.
 
     Args:
         teacher_features: tensor `[batch, ...]` of any float dtype. No gradient flows into it.
         student_features: tensor `[batch, ...]`.
         sample_weight: weights `[batch]`, or `None`.
+        examples: so many examples, spread evenly over the batch, stand for all of a larger batch; `None` for all.
 
     Returns:
         float32 scalar.
@@ -114,12 +125,14 @@ def relational_distance(teacher_features, student_features, sample_weight=None):
     >>> round(float(relational_distance(teacher, student)), 4)
     0.0139
     """
+    check_examples("examples", examples)
     teacher, student, (weights, factor) = _vectors(teacher_features, student_features, sample_weight)
+    teacher, student, weights = among(examples, teacher, student, weights)
     teacher, student = (_relative(_distances(vectors)[0], weights) for vectors in (teacher, student))
     return factor * mean_over_examples(_huber(teacher - student), weights)
 
 
-def relational_angle(teacher_features, student_features, sample_weight=None, examples=128):
+def relational_angle(teacher_features, student_features, sample_weight=None, examples=64):
     """The mean Huber difference between the cosines of the angles that any three examples form.
 
     Args:
@@ -140,10 +153,9 @@ def relational_angle(teacher_features, student_features, sample_weight=None, exa
     >>> round(float(relational_angle(corner, line)), 4)  # (2 h(1) + 2 h(.71 - 1) + 2 h(.71 + 1)) / 27
     0.1296
     """
-    _check_examples(examples)
+    check_examples("examples", examples)
     teacher, student, (weights, factor) = _vectors(teacher_features, student_features, sample_weight)
-    if examples is not None:
-        teacher, student, weights = (_spread(tensor, examples) for tensor in (teacher, student, weights))
+    teacher, student, weights = among(examples, teacher, student, weights)
     return factor * mean_over_examples(_huber(_cosines(teacher) - _cosines(student)), weights)
 
 
@@ -151,8 +163,13 @@ def _vectors(teacher_features, student_features, sample_weight):
     check_same_examples(teacher_features, student_features)
     teacher, student = ops.stop_gradient(as_vectors(teacher_features)), as_vectors(student_features)
     weights = example_weights(student, sample_weight)
+    return _centred(teacher, weights[0]), _centred(student, weights[0]), weights
+
+
+def _centred(vectors, weights):
     # Distances do not see where the origin is, but rounding errors grow with the way to it.
-    return *(vectors - ops.stop_gradient(ops.mean(vectors, axis=0)) for vectors in (teacher, student)), weights
+    total = ops.sum(vectors * ops.expand_dims(weights, axis=1), axis=0)
+    return vectors - ops.stop_gradient(ops.divide_no_nan(total, ops.sum(weights)))
 
 
 def _distances(vectors):
@@ -184,18 +201,3 @@ def _cosines(vectors):
 def _huber(difference):
     size = ops.abs(difference)
     return ops.where(size <= 1.0, 0.5 * ops.square(difference), size - 0.5)
-
-
-def _spread(tensor, most):
-    """At most so many rows of a tensor, evenly spread."""
-    count = ops.shape(tensor)[0]
-    if isinstance(count, int) and count <= most:
-        return tensor
-    chosen = ops.minimum(count, most)
-    return ops.take(tensor, ops.arange(chosen, dtype="int32") * count // chosen, axis=0)
-
-
-def _check_examples(examples):
-    if examples is not None and (isinstance(examples, bool) or not isinstance(examples, int) or examples < 1):
-        raise ValueError(f"`angle_examples` must be a whole positive number or None. Received: {examples!r}")
-    return examples

@@ -19,6 +19,29 @@ def example_weights(vectors, sample_weight):
     return batch_weights(vectors, sample_weight)
 
 
+def among(most, teacher, student, weights):
+    """Vectors and weights of at most so many examples, evenly spread over those that count; `most=None` for all.
+
+    The cost of relations grows with the square or the cube of the examples, that of the models in proportion.
+    """
+    examples = ops.shape(weights)[0]
+    if most is None or (isinstance(examples, int) and examples <= most):
+        return teacher, student, weights
+    places = ops.minimum(examples, most)
+    absent = ops.cast(ops.equal(weights, 0.0), "int32")
+    order = ops.argsort(absent * examples + ops.arange(examples, dtype="int32"))  # those that count come first
+    span = ops.maximum(examples - ops.sum(absent), places)
+    chosen = ops.take(order, ops.arange(places, dtype="int32") * span // places)
+    return tuple(ops.take(tensor, chosen, axis=0) for tensor in (teacher, student, weights))
+
+
+def check_examples(name, examples):
+    """Returns a number of examples, or `None` for all; raises `ValueError` for anything else."""
+    if examples is not None and (isinstance(examples, bool) or not isinstance(examples, int) or examples < 1):
+        raise ValueError(f"`{name}` must be a whole positive number or None. Received: {examples!r}")
+    return examples
+
+
 def mean_over_examples(values, weights):
     """The mean of values `[batch, ..., batch]`, every axis weighted by what the examples count; 0 where none does."""
     while len(values.shape) > 0:

@@ -33,6 +33,11 @@ class ResponseLoss(OutputLoss):
         self.from_logits = from_logits
         self.teacher_from_logits = teacher_from_logits
 
+    @property
+    def tasks(self):
+        """The tasks that outputs may be taken for."""
+        return {self.task}
+
     def softening(self, teacher, student, step=None, task=None):
         """Returns float32 logits of teacher (without gradient) and student, and the temperature for them.
 

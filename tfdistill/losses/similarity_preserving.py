@@ -5,7 +5,14 @@ from keras import ops
 
 from tfdistill.losses.feature_vectors import as_vectors, unit_vectors
 from tfdistill.losses.output_loss import OutputLoss
-from tfdistill.losses.relations import check_same_examples, example_weights, mean_over_examples, products
+from tfdistill.losses.relations import (
+    among,
+    check_examples,
+    check_same_examples,
+    example_weights,
+    mean_over_examples,
+    products,
+)
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -30,6 +37,8 @@ class SimilarityPreserving(OutputLoss):
             model's output. Shapes of teacher and student may differ in all but the batch. Steps that a Keras mask
             leaves out count as zeros.
         student_layer_name: the same for the student.
+        examples: so many examples, spread evenly over the batch, stand for all of a larger batch, since the cost grows
+            with their square; `None` for all.
 
     Raises:
         ValueError: for an unknown layer (names the nearest), and sample weights that are not one an example.
@@ -44,24 +53,29 @@ class SimilarityPreserving(OutputLoss):
     Reference: Tung and Mori, "Similarity-Preserving Knowledge Distillation", 2019, arXiv 1907.09682.
     """
 
-    def __init__(self, teacher_layer_name=None, student_layer_name=None, **kwargs):
+    def __init__(self, teacher_layer_name=None, student_layer_name=None, examples=256, **kwargs):
         super().__init__(teacher_layer_name=teacher_layer_name, student_layer_name=student_layer_name, **kwargs)
+        self.examples = check_examples("examples", examples)
 
     def validate_shapes(self, teacher, student):
         for one, other in zip(keras.tree.flatten(teacher), keras.tree.flatten(student), strict=True):
             check_same_examples(one, other)
 
     def output_loss(self, teacher, student, sample_weight=None, labels=None, step=None):
-        return similarity_preserving(teacher, student, sample_weight)
+        return similarity_preserving(teacher, student, sample_weight, self.examples)
+
+    def get_config(self):
+        return {**super().get_config(), "examples": self.examples}
 
 
-def similarity_preserving(teacher_features, student_features, sample_weight=None):
+def similarity_preserving(teacher_features, student_features, sample_weight=None, examples=256):
     """The mean squared difference between the normalised similarities of all pairs of examples.
 
     Args:
         teacher_features: tensor `[batch, ...]` of any float dtype. No gradient flows into it.
         student_features: tensor `[batch, ...]`.
         sample_weight: weights `[batch]`, or `None`.
+        examples: so many examples, spread evenly over the batch, stand for all of a larger batch; `None` for all.
 
     Returns:
         float32 scalar.
@@ -75,8 +89,9 @@ def similarity_preserving(teacher_features, student_features, sample_weight=None
     0.0
     """
     check_same_examples(teacher_features, student_features)
-    weights, factor = example_weights(as_vectors(student_features), sample_weight)
-    teacher, student = (
-        unit_vectors(products(as_vectors(features)), weights) for features in (teacher_features, student_features)
-    )
+    check_examples("examples", examples)
+    teacher, student = as_vectors(teacher_features), as_vectors(student_features)
+    weights, factor = example_weights(student, sample_weight)
+    teacher, student, weights = among(examples, teacher, student, weights)
+    teacher, student = (unit_vectors(products(vectors), weights) for vectors in (teacher, student))
     return factor * mean_over_examples(ops.square(ops.stop_gradient(teacher) - student), weights)

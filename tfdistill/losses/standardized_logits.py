@@ -95,7 +95,8 @@ class StandardizedLogits(OutputLoss):
 
     def _check_classes(self, outputs):
         for output in keras.tree.flatten(outputs):
-            check_categorical(self.loss.task, output, type(self).__name__)
+            for task in self.loss.tasks:
+                check_categorical(task, output, type(self).__name__)
 
     def _standard(self, output, from_logits):
         standard = standardize_logits(as_logits(output, self.loss.task, from_logits))
