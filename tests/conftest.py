@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TFRS and TFMOT take tf.keras for Keras 2, which TensorFlow decides when it is first touched; Keras 3 is never tf.keras here.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

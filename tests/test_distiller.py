@@ -296,7 +296,8 @@ def test_missing_cached_soft_targets_are_named():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"teacher": "a teacher"}, "`teacher` must be"),
+        ({"teacher": "a teacher"}, "No teacher at 'a teacher'"),
+        ({"teacher": 3}, "`teacher` must be"),
         ({"student": lambda x: x}, "`student` must be a keras.Model"),
         ({"distillation_losses": None}, "`distillation_losses` must be"),
         ({"distillation_losses": []}, "`distillation_losses` must be"),

@@ -1,10 +1,9 @@
 """One forward pass of a model that yields its prediction and what its layers computed."""
 
-import inspect
-
 import keras
 
-from tfdistill._layers import OUTPUT, find_layer, is_functional, model_inputs, output_specs, recording
+from tfdistill._layers import OUTPUT, find_layer, output_specs, recording
+from tfdistill.teachers.calling import call_arguments, select_inputs
 
 PREDICTION = None  # the name under which a model's own output is found, as `layer_name=None` means it in a loss
 
@@ -36,16 +35,10 @@ class FeatureExtractor:
             except ValueError:
                 if getattr(model, "built", True):
                     raise  # a subclassed model that is not built yet may make the layer when it is first called
-        # A Keras layer drops the argument itself where its `call` has none.
-        self._takes_training = isinstance(model, keras.Layer) or takes_argument(
-            getattr(model, "call", model), "training"
-        )
-        self._takes_labels = not isinstance(model, keras.Layer) and takes_argument(model, "labels")
 
     def __call__(self, inputs, training, hidden_columns=(), labels=None):
         inputs = self.select_inputs(inputs, hidden_columns)
-        arguments = {"training": training} if self._takes_training else {}
-        arguments |= {"labels": labels} if self._takes_labels else {}
+        arguments = call_arguments(self.model, training, labels)
         if self._answers_itself:
             return self.model.feature_outputs(inputs, self.outputs[1:], **arguments)
         if len(self.outputs) == 1:
@@ -68,29 +61,8 @@ class FeatureExtractor:
         return all(getattr(part, "supports_jit", False) for part in parts)
 
     def select_inputs(self, inputs, hidden_columns=()):
-        """The part of a dict of inputs that is meant for this model.
-
-        A functional model gets what it declares, so a batch may carry more: cached soft targets, or features that only
-        the teacher may see. Any other model gets everything but `hidden_columns`.
-
-        Raises:
-            ValueError: where a declared input is missing.
-        """
-        if not isinstance(inputs, dict):
-            return inputs
-        if not is_functional(self.model):
-            return {name: value for name, value in inputs.items() if name not in hidden_columns}
-        declared = model_inputs(self.model)
-        names = list(declared) if isinstance(declared, dict) else [t.name for t in keras.tree.flatten(declared)]
-        missing = [name for name in names if name not in inputs]
-        if missing:
-            raise ValueError(
-                f"The {self._role} '{self.model.name}' misses the inputs {missing}. The batch has: {list(inputs)}"
-            )
-        if isinstance(declared, dict):
-            return {name: inputs[name] for name in names}
-        selected = [inputs[name] for name in names]
-        return selected if len(selected) > 1 else selected[0]
+        """The part of a dict of inputs that is meant for this model, see `tfdistill.teachers.calling.select_inputs`."""
+        return select_inputs(self.model, inputs, self._role, hidden_columns)
 
     def _find_layers(self):
         readings = {}
@@ -105,13 +77,3 @@ def feature_key(loss, role):
     reference = getattr(loss, f"{role}_layer_name", None)
     reading = getattr(loss, "reading", OUTPUT)
     return reference if reference is None or reading == OUTPUT else (reference, reading)
-
-
-def takes_argument(function, name, by_keywords=False):
-    """Whether `function` has a parameter `name` (or, with `by_keywords`, takes any keyword argument)."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-    kinds = [parameter.kind for parameter in parameters.values()]
-    return name in parameters or (by_keywords and inspect.Parameter.VAR_KEYWORD in kinds)

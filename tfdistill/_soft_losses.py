@@ -3,9 +3,10 @@
 import keras
 import tensorflow as tf
 
-from tfdistill._features import feature_key, takes_argument
+from tfdistill._features import feature_key
 from tfdistill.losses.shapes import check_same_shape
 from tfdistill.schedules import check_weight, weigh
+from tfdistill.teachers.calling import takes_argument
 
 KERAS_LOSSES = (keras.distillation.LogitsDistillation, keras.distillation.FeatureDistillation)
 

@@ -9,6 +9,8 @@ from tfdistill._labels import LabeledRows
 from tfdistill._soft_losses import check_losses, check_weights, feature_keys, validate, weighted_sum
 from tfdistill.data.transfer import mix_transfer_set
 from tfdistill.schedules import check_share, deserialize, serialize, share_of
+from tfdistill.soft_targets.augmentation import refuse_augmentation
+from tfdistill.teachers.forms import as_teacher
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -35,9 +37,10 @@ class Distiller(keras.Model):
     be that of the outputs, and losses between hidden layers then go unweighted.
 
     Args:
-        teacher: a `keras.Model`, or any callable on the inputs that returns what the student returns; it gets
-            training=False if it takes such an argument. `tfdistill.teachers` has callables for cached soft targets and
-            for SavedModels. `None` if it is to be set later.
+        teacher: a model of Keras 3 or tf_keras, the path of a saved one, any callable on the inputs that returns what
+            the student returns (it gets training=False and labels= if it takes them), or a list of these (see
+            `tfdistill.teachers.as_teacher`). `tfdistill.teachers.CachedTeacher` reads soft targets that were computed
+            before. `None` if it is to be set later.
         student: the `keras.Model` to train. Where the inputs are a dict, a Functional or Sequential model, student or
             teacher, gets the inputs that it declares; so the teacher may see features that the student does not.
         distillation_losses: a loss or a list of losses of `tfdistill.losses` or `keras.distillation`.
@@ -117,10 +120,11 @@ class Distiller(keras.Model):
 
     @teacher.setter
     def teacher(self, teacher):
+        teacher = as_teacher(teacher)
         extractor = None
         if teacher is not None:
-            if not callable(teacher):
-                raise ValueError(f"`teacher` must be a keras.Model or a callable. Received: teacher={teacher!r}")
+            if getattr(teacher, "columns", ()):
+                refuse_augmentation(self.student)
             extractor = FeatureExtractor(teacher, feature_keys(self.distillation_losses, "teacher"), "teacher")
             validate(self.distillation_losses, teacher, self.student, extractor, self._student_feature_extractor)
         self._teacher_feature_extractor = extractor

@@ -93,7 +93,7 @@ def test_a_file_of_another_kind_is_told_apart(tmp_path):
     with pytest.raises(UserError, match="not a TFLite file"):
         describe(tmp_path / "m.tflite")
     (tmp_path / "m.keras").write_bytes(b"something else entirely")
-    with pytest.raises(UserError, match="not a .keras file"):
+    with pytest.raises(UserError, match="no .keras file"):
         describe(tmp_path / "m.keras")
     (tmp_path / "m.onnx").write_bytes(b"something else entirely")
     with pytest.raises(UserError, match="expected a SavedModel folder"):
@@ -107,7 +107,7 @@ def test_a_file_of_another_kind_is_told_apart(tmp_path):
 def test_a_truncated_keras_file_is_told_in_one_line(keras_file, tmp_path):
     content = keras_file.read_bytes()
     (tmp_path / "m.keras").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="damaged or cut short"):
+    with pytest.raises(UserError, match="cut off"):
         describe(tmp_path / "m.keras")
 
 
@@ -127,7 +127,7 @@ def test_a_truncated_saved_model_is_told_in_one_line(exported, tmp_path, damaged
 def test_code_inside_a_keras_file_is_not_run(tmp_path):
     x = keras.Input((2,))
     keras.Model(x, keras.layers.Lambda(lambda value: value * 2)(x)).save(tmp_path / "m.keras")
-    with pytest.raises(UserError, match="Lambda layer, that is code"):
+    with pytest.raises(UserError, match="needs code that is not loaded from a file .a Python lambda."):
         describe(tmp_path / "m.keras")
 
 

@@ -127,6 +127,41 @@ def test_string_ids_pass_and_the_output_of_the_right_name_is_taken(tmp_path, out
     np.testing.assert_allclose(load_teacher(tmp_path / "module")(MOVIES), [[15.0], [23.0]])
 
 
+def test_other_outputs_of_a_signature_are_features(tmp_path):
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "module"), signatures={"rank": module.rank})
+    teacher = load_teacher(tmp_path / "module")
+    outputs = teacher.feature_outputs(MOVIES, ["probabilities"])
+    np.testing.assert_allclose(outputs[None], [[15.0], [23.0]])
+    np.testing.assert_allclose(outputs["probabilities"], 1 / (1 + np.exp([-15.0, -23.0])))
+    with pytest.raises(
+        UserError, match=r"no outputs \['hidden'\] to compare. Its outputs: \['logits', 'probabilities'\]"
+    ):
+        teacher.feature_outputs(MOVIES, ["hidden"])
+
+
+def test_layers_of_a_keras_file_are_features(rankers):
+    for name in ("ranker.keras", "ranker.h5"):
+        teacher = load_teacher(rankers.folder / name)
+        outputs = teacher.feature_outputs(rankers.inputs, ["hidden", "norm"])
+        np.testing.assert_allclose(outputs[None], rankers.logits, atol=1e-5)
+        np.testing.assert_allclose(outputs["hidden"], rankers.hidden, rtol=1e-5)
+        with pytest.raises(ValueError, match="no layer named 'hiden'.*'hidden'"):
+            teacher.feature_outputs(rankers.inputs, ["hiden"])
+
+
+def test_a_model_of_one_input_takes_a_tensor(folder, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.save(tmp_path / "one.keras")
+    model.export(tmp_path / "one", verbose=False)
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    for name in ("one.keras", "one"):
+        np.testing.assert_allclose(load_teacher(tmp_path / name)(x), model.predict(x, verbose=0), rtol=1e-5)
+    for inputs in (x, [x, x]):
+        with pytest.raises(UserError, match=r"needs a dict of inputs, \['(user_id|age)', '(user_id|age)'\]. Received:"):
+            load_teacher(folder / "ranker.keras")(inputs)
+
+
 def test_without_a_default_signature_the_model_itself_is_called(tmp_path):
     module = Module()
     signatures = {"one": module.rank, "two": module.rank}
@@ -154,9 +189,9 @@ def test_a_saved_model_that_takes_no_dict_lists_its_signatures(tmp_path):
 def test_nothing_there_and_another_kind_of_file_are_told_apart(tmp_path):
     with pytest.raises(UserError, match="No teacher at"):
         load_teacher(tmp_path / "absent.keras")
-    (tmp_path / "weights.h5").write_bytes(b"123")
-    for path in (tmp_path, tmp_path / "weights.h5"):
-        with pytest.raises(UserError, match="neither a .keras file nor a SavedModel folder"):
+    (tmp_path / "weights.ckpt").write_bytes(b"123")
+    for path in (tmp_path, tmp_path / "weights.ckpt"):
+        with pytest.raises(UserError, match="neither a .keras or .h5 file nor a SavedModel folder"):
             load_teacher(path)
 
 

@@ -1,8 +1,6 @@
 """What is in a .keras file."""
 
 import math
-import re
-import zipfile
 from pathlib import Path
 
 import keras
@@ -13,10 +11,13 @@ from tfdistill.errors import UserError
 from tfdistill.export.graph_flops import graph_cost
 from tfdistill.export.serving import input_structure, serving_module
 from tfdistill.export.sizes import gzip_bytes
+from tfdistill.teachers.keras_file import read_model
 
 
 def inspect_keras(path):
     """Reads inputs, layers and cost from a .keras file, in safe mode: code that a file carries is not run.
+
+    Of a file of Keras 2 (read by tf_keras) it does not know operators and flops.
 
     Returns: the same dict as `tfdistill.export.inspect_tflite`, with format "keras" and these differences: layers are
         [{"name", "kind", "parameters", "bytes"}] in the model's order; the one signature is called "call"; operators
@@ -29,7 +30,9 @@ def inspect_keras(path):
     'Embedding'
     """
     path = Path(path)
-    model = _load(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file.")
+    model = read_model(path)
     operators, flops = _graph(model)
     return {
         "format": "keras",
@@ -53,34 +56,12 @@ def layer_table(model):
     """
     rows = []
     for layer in model.layers:
-        elements = {variable.path: math.prod(variable.shape) for variable in layer.weights}
+        elements = {id(variable): math.prod(variable.shape) for variable in layer.weights}
         if sum(elements.values()):
-            sizes = [elements[variable.path] * tf.as_dtype(variable.dtype).size for variable in layer.weights]
+            sizes = [elements[id(variable)] * tf.as_dtype(variable.dtype).size for variable in layer.weights]
             kind = type(layer).__name__
             rows.append({"name": layer.name, "kind": kind, "parameters": sum(elements.values()), "bytes": sum(sizes)})
     return rows
-
-
-def _load(path):
-    if not path.is_file():
-        raise UserError(f"{path}: no such file.")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path}: not a .keras file, or damaged or cut short.")
-    import tfdistill.models  # noqa: F401  registers the layers that our own models are made of
-
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(f"{path}: cannot be loaded: {_reason(str(error))}") from error
-
-
-def _reason(message):
-    unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", message)
-    if unknown:
-        return f"nothing here defines its class {unknown[1]!r}. Call this from Python, after importing what does."
-    if "safe_mode" in message or "Lambda" in message:
-        return "it holds a Lambda layer, that is code, which inspecting does not run."
-    return next((line for line in message.splitlines() if line.strip()), "no reason given")[:300]
 
 
 def _signature(model):

@@ -15,6 +15,7 @@ from tfdistill.losses.multi_level_distillation import MultiLevelDistillation, mu
 from tfdistill.losses.probabilities import logits_from_probabilities
 from tfdistill.losses.reduction import reduce_loss
 from tfdistill.losses.relational_distillation import RelationalDistillation, relational_angle, relational_distance
+from tfdistill.losses.response_loss import ResponseLoss
 from tfdistill.losses.similarity_preserving import SimilarityPreserving, similarity_preserving
 from tfdistill.losses.softened import softened_crossentropy, softened_kl_divergence
 from tfdistill.losses.standardized_logits import StandardizedLogits, standardize_logits
@@ -33,6 +34,7 @@ __all__ = [
     "LogitsDistillation",
     "MultiLevelDistillation",
     "RelationalDistillation",
+    "ResponseLoss",
     "SimilarityPreserving",
     "StandardizedLogits",
     "annealed_squared_error",

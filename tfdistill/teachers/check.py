@@ -4,13 +4,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.errors import UserError
+from tfdistill.teachers.calling import call_teacher
 
 
 def check_teacher_outputs(teacher, sample_inputs, units):
     """Runs the teacher on a few examples and raises unless its logits could teach the student.
 
     Args:
-        teacher: callable on a dict of tensors, such as what `load_teacher` returns.
+        teacher: a Keras model or a callable on a dict of tensors, such as what `load_teacher` returns.
         sample_inputs: {field: array `[n, ...]`}.
         units: number of logits that the student returns for an example.
 
@@ -22,7 +23,7 @@ def check_teacher_outputs(teacher, sample_inputs, units):
     name = f"The teacher '{teacher.path}'" if hasattr(teacher, "path") else "The teacher"
     rows = len(next(iter(sample_inputs.values())))
     tensors = {name: tf.convert_to_tensor(values) for name, values in sample_inputs.items()}
-    logits = np.asarray(teacher(tensors))
+    logits = np.asarray(call_teacher(teacher, tensors))
     if logits.shape != (rows, units):
         raise UserError(
             f"{name} returns {_shape(logits.shape[1:])} for an example, the student {_shape((units,))}. "

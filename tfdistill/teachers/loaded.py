@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfdistill._features import PREDICTION
 from tfdistill.errors import UserError
 from tfdistill.losses.probabilities import as_logits
 
@@ -12,12 +13,15 @@ OUTPUTS = ("logits", "probabilities")
 class LoadedTeacher:
     """Callable: dict of tensors by our field names -> float32 logits `[batch, k]`. Made by `load_teacher`.
 
+    A model of one input takes a tensor too.
+
     Attributes:
         path: where the model was loaded from.
         fields: the names of our fields that it reads, or `None` where the model does not declare its inputs.
 
     Args:
-        function: callable on a dict of tensors by the teacher's input names.
+        function: callable on a dict of tensors by the teacher's input names, and on names of features; it returns
+            `{None: the model's output, name: feature}`.
         specs: {input name: anything with shape and dtype}, or `None`.
         path, inputs, outputs, task: see `load_teacher`.
     """
@@ -37,6 +41,36 @@ class LoadedTeacher:
         self.fields = None if specs is None else tuple(self._field_of.values())
 
     def __call__(self, inputs):
+        return self.feature_outputs(inputs, ())[PREDICTION]
+
+    def feature_outputs(self, inputs, names, training=False, labels=None):
+        """Returns `{None: logits, name: feature}` of one pass.
+
+        Args:
+            inputs: dict of tensors by our field names.
+            names: of a `.keras` or `.h5` file: layers of the model, as for a model in memory. Of a SavedModel: named
+                outputs of the signature, besides the logits.
+
+        Raises:
+            ValueError: for a layer that the model does not have.
+            UserError: for an output that the signature does not have, and for missing inputs.
+        """
+        outputs = self._function(self._arguments(inputs), names)
+        return {**outputs, PREDICTION: self._logits(outputs[PREDICTION])}
+
+    def __repr__(self):
+        return f"LoadedTeacher(path={str(self.path)!r}, fields={self.fields})"
+
+    def _arguments(self, inputs):
+        if not isinstance(inputs, dict):
+            if self._specs is None:
+                return inputs
+            if len(self._specs) > 1 or isinstance(inputs, (list, tuple)):
+                raise UserError(
+                    f"The teacher '{self.path}' needs a dict of inputs, {list(self._specs)}. Received: "
+                    f"{type(inputs).__name__}"
+                )
+            inputs = {field: inputs for field in self._field_of.values()}
         missing = [field for field in self._field_of.values() if field not in inputs]
         if missing:
             raise UserError(
@@ -49,10 +83,7 @@ class LoadedTeacher:
             arguments |= {name: value for name, value in inputs.items() if name not in renamed}
         else:
             arguments = {name: self._fitted(name, value) for name, value in arguments.items()}
-        return self._logits(self._function(arguments))
-
-    def __repr__(self):
-        return f"LoadedTeacher(path={str(self.path)!r}, fields={self.fields})"
+        return arguments
 
     def _fitted(self, name, value):
         """Casts an input to the declared width and gives it, or takes from it, a last dimension of 1."""

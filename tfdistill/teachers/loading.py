@@ -4,19 +4,20 @@ from pathlib import Path
 
 from tfdistill.errors import UserError
 from tfdistill.losses.probabilities import check_task
-from tfdistill.teachers.keras_file import open_keras_file
+from tfdistill.teachers.keras_file import HDF5, open_keras_file
 from tfdistill.teachers.loaded import OUTPUTS, LoadedTeacher
 from tfdistill.teachers.saved_model import open_saved_model
 
 
 def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="auto"):
-    """Opens a `.keras` file or a SavedModel folder as a callable: dict of tensors -> float32 logits `[batch, k]`.
+    """Opens a model on disk as a callable: dict of tensors -> float32 logits `[batch, k]`.
 
-    A SavedModel is a program: loading one runs its code with your rights. Load only what you trust. A `.keras` file is
-    loaded in Keras's safe mode: it may name classes that are registered in this process, but brings no code.
+    A SavedModel is a program: loading one runs its code with your rights. Load only what you trust. A `.keras` or `.h5`
+    file is loaded in Keras's safe mode: it may name classes that are registered in this process, but brings no code.
+    Files of Keras 2 are read by tf_keras, which must be installed, under the same rule.
 
     Args:
-        path: a `.keras` file, or a folder with `saved_model.pb`.
+        path: a `.keras` file, a `.h5` file of a whole model, or a folder with `saved_model.pb`.
         signature: for a SavedModel, the name of the signature to call. `None` takes `"serving_default"`, else the only
             signature, else `__call__`.
         inputs: {the teacher's input name: our field name} where they differ.
@@ -29,9 +30,9 @@ def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="a
 
     Raises:
         UserError: where there is nothing at `path`; for a file of another kind, a truncated or damaged one, or one that
-            needs classes that are not registered; for a signature that is not there (lists those that are); for
-            `inputs` that the teacher does not have. When called: for inputs that are missing.
-        ValueError: for unknown values of `outputs` and `task`, and a signature for a `.keras` file.
+            needs classes that are not registered, or tf_keras; for a signature that is not there (lists those that
+            are); for `inputs` that the teacher does not have. When called: for inputs that are missing.
+        ValueError: for unknown values of `outputs` and `task`, and a signature for a file.
 
     Example:
 
@@ -46,15 +47,15 @@ def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="a
     path = Path(path)
     if not path.exists():
         raise UserError(f"No teacher at '{path}'. Pass an existing .keras file or SavedModel folder.")
-    if path.is_file() and path.suffix == ".keras":
+    if path.is_file() and path.suffix in (".keras", *HDF5):
         if signature is not None:
-            raise ValueError(f"`signature` is for SavedModels; a .keras file has none. Received: {signature!r}")
+            raise ValueError(f"`signature` is for SavedModels; a {path.suffix} file has none. Received: {signature!r}")
         function, specs = open_keras_file(path)
     elif path.is_dir() and (path / "saved_model.pb").is_file():
         function, specs = open_saved_model(path, signature)
     else:
         raise UserError(
-            f"'{path}' is neither a .keras file nor a SavedModel folder (one with a saved_model.pb in it). "
+            f"'{path}' is neither a .keras or .h5 file nor a SavedModel folder (one with a saved_model.pb in it). "
             "Save the teacher with model.save('teacher.keras') or model.export('teacher')."
         )
     return LoadedTeacher(function, specs, path=path, inputs=inputs, outputs=outputs, task=task)

@@ -1,16 +1,17 @@
 """Calling SavedModels, whichever library wrote them."""
 
-import functools
-
 import tensorflow as tf
 
+from tfdistill._features import PREDICTION
 from tfdistill.errors import UserError
 
 DEFAULT_SIGNATURE = "serving_default"
 
 
 def open_saved_model(path, signature):
-    """Returns (function on a dict of inputs, {input name: tf.TensorSpec}).
+    """Returns (function, {input name: tf.TensorSpec}).
+
+    The function takes a dict of inputs and names of outputs to read, and returns `{None: all outputs, name: that one}`.
 
     Raises:
         UserError: where the folder is damaged, or has no such signature.
@@ -30,7 +31,7 @@ def open_saved_model(path, signature):
         raise UserError(f"The teacher '{path}' has no signature '{signature}'. Its signatures: {names}")
     specs = loaded.signatures[signature].structured_input_signature[1]
     # `loaded` stays within reach of the function: the variables live no longer than it does.
-    return lambda inputs: loaded.signatures[signature](**inputs), specs
+    return _reader(lambda inputs: loaded.signatures[signature](**inputs), path), specs
 
 
 def _plain_call(loaded, path, names):
@@ -40,12 +41,28 @@ def _plain_call(loaded, path, names):
             (first, *others), keywords = function.structured_input_signature
             constants = [*others, *keywords.values()]
             if isinstance(first, dict) and not any(isinstance(c, tf.TypeSpec) or c is True for c in constants):
-                return functools.partial(_call, loaded, others, keywords), first
+                return _reader(lambda inputs, given=(others, keywords): _call(loaded, given, inputs), path), first
     raise UserError(
         f"The teacher '{path}' has no signature '{DEFAULT_SIGNATURE}' and cannot be called with a dict of inputs. "
         f"Its signatures: {names}. Choose one with signature=..., or export the model again."
     )
 
 
-def _call(loaded, others, keywords, inputs):
+def _call(loaded, given, inputs):
+    others, keywords = given
     return loaded(inputs, *others, **keywords)
+
+
+def _reader(call, path):
+    def read(inputs, names=()):
+        outputs = call(inputs)
+        named = outputs if isinstance(outputs, dict) else {}
+        missing = [name for name in names if name not in named]
+        if missing:
+            raise UserError(
+                f"The teacher '{path}' has no outputs {missing} to compare. Its outputs: {sorted(named)}. Export it "
+                "with what the loss reads as outputs of those names."
+            )
+        return {PREDICTION: outputs, **{name: named[name] for name in names}}
+
+    return read
