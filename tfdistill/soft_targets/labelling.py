@@ -20,7 +20,8 @@ class Labeller:
 
     Args:
         teacher, settings: see `write_soft_targets`.
-        input_spec: what tf.data knows of the inputs, or `None`.
+        input_spec: tf.TensorSpec of the inputs, for a graph that serves batches of every size; `None` where they are not
+            known before, for a graph for each size.
 
     Attributes:
         shapes: {"logits": the shape of an example's logits, feature: the shape of an example's}, after the first batch.

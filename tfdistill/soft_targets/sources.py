@@ -34,13 +34,12 @@ def open_source(inputs, example_id, batch_size):
 class ArraySource:
     """Batches of arrays, or of what a function `slice -> inputs` makes."""
 
-    input_spec = None  # the batches are as they come: all alike but for the last
-
     def __init__(self, inputs, example_id, batch_size):
         self.example_id = example_id
         self.rows = len(example_id)
         self._batch_size = batch_size
         self._part = inputs
+        self.input_spec = None  # what a function makes is not known before
         if not callable(inputs):
             columns = tf.nest.map_structure(_as_array, inputs)
             lengths = {len(column) for column in tf.nest.flatten(columns)}
@@ -49,6 +48,9 @@ class ArraySource:
                     f"`inputs` and `example_id` must have the same length. Received: lengths {sorted(lengths)} and {self.rows}"
                 )
             self._part = lambda rows: tf.nest.map_structure(lambda column: column[rows], columns)
+            self.input_spec = tf.nest.map_structure(
+                lambda column: tf.TensorSpec([None, *column.shape[1:]], tf.convert_to_tensor(column[:1]).dtype), columns
+            )
 
     def __iter__(self):
         for start in range(0, self.rows, self._batch_size):

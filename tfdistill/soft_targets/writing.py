@@ -83,8 +83,8 @@ def write_soft_targets(
     >>> targets.lookup([3])["logits"]
     array([[104.]], dtype=float32)
 
-    Reference: keeping the top k of a teacher's logits is "sparse" distillation as in Tan et al., "Multilingual neural machine
-    translation with knowledge distillation", 2019, arXiv 1902.10461.
+    Reference: top-K distillation in Tan et al., "Multilingual Neural Machine Translation with Knowledge Distillation", 2019,
+    arXiv 1902.10461.
     """
     path, features = Path(path), list(features)
     _check_settings(fingerprint, top_k, dtype, features, shard_rows)
@@ -92,7 +92,7 @@ def write_soft_targets(
     _check_repeatable(teacher)
     settings = {
         "teacher": teacher_fingerprint(teacher) if fingerprint is None else fingerprint,
-        "top_k": top_k,
+        "top_k": None if top_k is None else int(top_k),
         "dtype": dtype,
         "features": features,
         "task": check_task(task),

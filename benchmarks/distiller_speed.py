@@ -1,0 +1,156 @@
+"""What distillation costs: steps a second beside the student alone and beside keras.distillation, in one run.
+
+    python benchmarks/distiller_speed.py            without XLA
+    python benchmarks/distiller_speed.py --xla      with it
+
+The teacher has ten times the student's parameters or more. Rounds alternate between the peers, each pair of rounds gives a
+ratio, and the median of the ratios is printed with the lowest and the highest.
+"""
+
+import argparse
+import statistics
+import time
+
+from tfdistill._tensorflow import import_quietly
+
+BATCH, STEPS, ROUNDS, WIDTH, CLASSES, SEED = 1024, 60, 11, 128, 10, 1
+STUDENT, TEACHER = (256, 128), (1024, 512, 256)
+FEATURE = "hidden_1"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--xla", action="store_true", help="compile every step with XLA")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"pairs of rounds, default {ROUNDS}")
+    arguments = parser.parse_args()
+    import_quietly()
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from tfdistill.recipes.environment import describe_environment
+
+    keras.utils.set_random_seed(SEED)
+    random = np.random.default_rng(SEED)
+    x = random.normal(size=(BATCH * STEPS, WIDTH)).astype("float32")
+    y = random.integers(0, CLASSES, BATCH * STEPS)
+    example_id = np.arange(len(x))
+    teacher = network(TEACHER, "teacher")
+    plain = batches((x, y))
+    jobs = jobs_of(teacher, x, y, example_id, plain, arguments.xla)
+    ratio = teacher.count_params() / network(STUDENT, "student").count_params()
+    machine = describe_environment()
+    print(
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {machine['processor']}, {machine['cores']} cores; "
+        f"batch {BATCH}, {STEPS} steps a round, {arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}"
+    )
+    print(f"teacher {teacher.count_params():,} parameters, {ratio:.1f} times the student's")
+    for run in jobs.values():
+        run()  # traces
+    seconds = {name: [] for name in jobs}
+    for _ in range(arguments.rounds):
+        for name, run in jobs.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    for name, times in seconds.items():
+        milliseconds = 1000 * statistics.median(times) / STEPS
+        print(f"{name:42} {milliseconds:7.2f} ms a step {BATCH / milliseconds:8.0f} thousand examples/s")
+    print()
+    forward_and_step = [a + b for a, b in zip(seconds["teacher forward"], seconds["student alone"], strict=True)]
+    logits = seconds["tfdistill, live teacher"]
+    compare("cached soft targets / student alone", seconds["tfdistill, cached soft targets"], seconds["student alone"])
+    compare(
+        "keras.distillation / cached soft targets",
+        seconds["keras.distillation"],
+        seconds["tfdistill, cached soft targets"],
+    )
+    compare("live teacher / (teacher forward + student)", logits, forward_and_step)
+    compare("live teacher / keras.distillation", logits, seconds["keras.distillation"])
+    for name in [name for name in seconds if name.startswith("tfdistill, live teacher + ")]:
+        compare(f"{name.removeprefix('tfdistill, ')} / live teacher", seconds[name], logits)
+
+
+def jobs_of(teacher, x, y, example_id, plain, xla):
+    """{name: function that trains for a round, or labels as many examples}."""
+    import keras
+
+    import tfdistill
+    from tfdistill import losses
+    from tfdistill.teachers import CachedTeacher
+
+    kl = keras.losses.KLDivergence()
+    logits = losses.LogitsDistillation(temperature=3.0)
+    soft = teacher.predict(x, batch_size=BATCH, verbose=0)
+    cached = batches(({"x": x, "teacher_logits": soft}, y))
+    with_features = {
+        "hint": losses.HintDistillation(FEATURE, FEATURE),
+        "similarity preserving": losses.SimilarityPreserving(FEATURE, FEATURE),
+        "relational": losses.RelationalDistillation(FEATURE, FEATURE),
+        "contrastive": losses.ContrastiveDistillation(FEATURE, FEATURE),
+    }
+    models = {
+        "student alone": (network(STUDENT, "student"), plain),
+        "keras.distillation": (
+            keras.distillation.Distiller(
+                teacher, network(STUDENT, "student"), keras.distillation.LogitsDistillation(loss=kl)
+            ),
+            plain,
+        ),
+        "tfdistill, cached soft targets": (
+            tfdistill.Distiller(CachedTeacher("teacher_logits"), network(STUDENT, "student"), logits),
+            cached,
+        ),
+        "tfdistill, live teacher": (tfdistill.Distiller(teacher, network(STUDENT, "student"), logits), plain),
+    }
+    for name, loss in with_features.items():
+        distiller = tfdistill.Distiller(teacher, network(STUDENT, "student"), [logits, loss])
+        models[f"tfdistill, live teacher + {name}"] = (distiller, plain)
+    jobs = {}
+    for name, (model, data) in models.items():
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=xla)
+        jobs[name] = lambda model=model, data=data: model.fit(data, verbose=0)
+    teacher.compile(jit_compile=xla)
+    inputs = plain.map(lambda x, y: x)
+    jobs["teacher forward"] = forward(teacher, inputs, xla)
+    return jobs
+
+
+def forward(teacher, inputs, xla):
+    """A function that runs the teacher over a round's batches and keeps nothing, like the teacher in a step."""
+    import tensorflow as tf
+
+    @tf.function(jit_compile=xla)
+    def step(batch):
+        return tf.reduce_sum(teacher(batch, training=False))
+
+    def run():
+        for batch in inputs:
+            step(batch)
+
+    return run
+
+
+def network(widths, name):
+    """A classifier of dense layers."""
+    import keras
+
+    hidden = [keras.layers.Dense(units, "relu", name=f"hidden_{n}") for n, units in enumerate(widths)]
+    return keras.Sequential([keras.Input((WIDTH,), name="x"), *hidden, keras.layers.Dense(CLASSES)], name=name)
+
+
+def batches(columns):
+    """The columns in memory, batched."""
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(columns).batch(BATCH, drop_remainder=True).cache().prefetch(4)
+
+
+def compare(what, first, second):
+    """Prints the median of the ratios of paired rounds, with the lowest and the highest."""
+    ratios = sorted(a / b for a, b in zip(first, second, strict=True))
+    print(f"{what:46} {statistics.median(ratios):5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
+if __name__ == "__main__":
+    main()
