@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfdistill import Distiller, UserError
 from tfdistill.losses import LogitsDistillation
-from tfdistill.teachers import load_teacher
+from tfdistill.teachers import fingerprint, load_teacher
 
 FIELDS = {"user": np.array([1, 2, 3]), "age": np.array([0.5, 1.5, 2.5])}
 
@@ -270,3 +270,15 @@ def test_wrong_arguments_are_named(folder):
         load_teacher(folder / "ranker", task="regression")
     with pytest.raises(ValueError, match="`signature` is for SavedModels"):
         load_teacher(folder / "ranker.keras", signature="serve")
+
+
+def test_one_file_read_in_two_ways_is_two_teachers(tmp_path):
+    path = tmp_path / "teacher.keras"
+    keras.Sequential([keras.Input((2,), name="a"), keras.layers.Dense(1)]).save(path)
+    plain = load_teacher(path)
+    assert plain.fingerprint() == load_teacher(path, task="auto").fingerprint() == fingerprint(path)
+    others = {
+        load_teacher(path, outputs="probabilities").fingerprint(),
+        load_teacher(path, inputs={"a": "b"}).fingerprint(),
+    }
+    assert len(others | {plain.fingerprint()}) == 3

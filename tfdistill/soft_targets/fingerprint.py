@@ -13,7 +13,8 @@ from tfdistill import teachers
 def teacher_fingerprint(teacher):
     """Returns a text that is the same for the same teacher, and another for any other.
 
-    - a path, or what `tfdistill.teachers.load_teacher` returned: the sha256 of the files (`teachers.fingerprint`);
+    - a path, or what `tfdistill.teachers.load_teacher` returned: the sha256 of the files (`teachers.fingerprint`), and of
+      how they are read where that was said;
     - a list of teachers, or an `Ensemble`: the sha256 over theirs and over how they are combined;
     - anything with a `fingerprint` of its own, a text or a method that returns one: that;
     - a Keras model in memory: the sha256 over its configuration and its weights. Names that Keras numbers ("dense_7"),
@@ -35,8 +36,6 @@ def teacher_fingerprint(teacher):
     own = getattr(teacher, "fingerprint", None)
     if own is not None:
         return own() if callable(own) else own
-    if isinstance(teacher, teachers.LoadedTeacher):
-        return teachers.fingerprint(teacher.path)
     if isinstance(teacher, (list, tuple)):
         teacher = teachers.as_teacher(teacher)
     if isinstance(teacher, teachers.Ensemble):

@@ -37,7 +37,9 @@ def call_arguments(model, training=False, labels=None):
     if isinstance(model, keras.Layer):
         return {"training": training}
     call = getattr(model, "call", None)
-    takes_training = takes_argument(model, "training") if call is None else takes_argument(call, "training", by_keywords=True)
+    takes_training = (
+        takes_argument(model, "training") if call is None else takes_argument(call, "training", by_keywords=True)
+    )
     arguments = {"training": training} if takes_training else {}
     return arguments | ({"labels": labels} if takes_argument(model, "labels") else {})
 

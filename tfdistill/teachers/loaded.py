@@ -1,11 +1,15 @@
 """A model from disk, spoken to in our field names and answering in logits."""
 
+import hashlib
+import json
+
 import keras
 import tensorflow as tf
 
 from tfdistill._features import PREDICTION
 from tfdistill.errors import UserError
 from tfdistill.losses.probabilities import as_logits
+from tfdistill.teachers.fingerprint import fingerprint
 
 OUTPUTS = ("logits", "probabilities")
 
@@ -23,11 +27,12 @@ class LoadedTeacher:
         function: callable on a dict of tensors by the teacher's input names, and on names of features; it returns
             `{None: the model's output, name: feature}`.
         specs: {input name: anything with shape and dtype}, or `None`.
-        path, inputs, outputs, task: see `load_teacher`.
+        path, signature, inputs, outputs, task: see `load_teacher`.
     """
 
-    def __init__(self, function, specs, *, path, inputs=None, outputs="logits", task="auto"):
+    def __init__(self, function, specs, *, path, signature=None, inputs=None, outputs="logits", task="auto"):
         self.path = path
+        self._reading = {"signature": signature, "inputs": inputs or None, "outputs": outputs, "task": task}
         self._function = function
         self._specs = specs
         self._field_of = dict(inputs or {})
@@ -42,6 +47,16 @@ class LoadedTeacher:
 
     def __call__(self, inputs):
         return self.feature_outputs(inputs, ())[PREDICTION]
+
+    def fingerprint(self):
+        """The identity of the teacher: that of its files, and how they are read where that was said."""
+        reading = {name: value for name, value in self._reading.items() if value not in (None, "logits", "auto")}
+        identity = fingerprint(self.path)
+        return (
+            hashlib.sha256(json.dumps([identity, reading], sort_keys=True).encode()).hexdigest()
+            if reading
+            else identity
+        )
 
     def feature_outputs(self, inputs, names, training=False, labels=None):
         """Returns `{None: logits, name: feature}` of one pass.

@@ -58,4 +58,4 @@ def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="a
             f"'{path}' is neither a .keras or .h5 file nor a SavedModel folder (one with a saved_model.pb in it). "
             "Save the teacher with model.save('teacher.keras') or model.export('teacher')."
         )
-    return LoadedTeacher(function, specs, path=path, inputs=inputs, outputs=outputs, task=task)
+    return LoadedTeacher(function, specs, path=path, signature=signature, inputs=inputs, outputs=outputs, task=task)
