@@ -21,6 +21,10 @@ def sample_unrated(dataset, count, seed, draw="uniform", *, score=None, candidat
     | "uniform_users" | every user alike | every unrated item alike |
     | "teacher" | as often as the user has training rows | one of `candidates` uniform ones, p ∝ exp(teacher's logit) |
 
+    On MovieLens-1M (benchmarks/transfer_sets.py, 2 unrated pairs per rated one) no draw was better than "uniform", nor were
+    new pairs every epoch better than the same ones: test AUC .9036 ("teacher") to .9040, with seeds .0002 apart. For lists of
+    20 out of all items "popularity" was the worst, ndcg .037 against .040.
+
     Users who rated every item are left out. The context is that of a training row of the user's.
 
     Pairs of the validation and the test part are *not* avoided: they turn up as often as chance has it. To avoid them
