@@ -216,7 +216,8 @@ def test_recipes_with_a_name_prints_the_file_as_it_is(mine, capsys):
 def test_recipes_explains_every_key(capsys):
     assert cli.main(["recipes", "--keys"]) == 0
     out = capsys.readouterr().out
-    assert "distill.temperature  a number above 0, default 1.0\n    softens both sides" in out
+    assert "distill.train.learning_rate  a number above 0, default" in out
+    assert "distill.losses[].temperature  a number above 0, or a mapping with kind: one of 'constant'" in out
     assert "data.source  one of 'synthetic', 'movielens_1m', 'table', required\n" in out
     assert "\x1b" not in out
 

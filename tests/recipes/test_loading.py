@@ -22,8 +22,9 @@ student:
     embedding_width: 8
   train:
     learning_rate: 1e-3
-distill: {temperature: 2}
+distill: {student_loss_weight: 0.5, losses: [{kind: logits_distillation, temperature: 2}]}
 """
+DISTILL = RECIPE.splitlines()[-1]
 
 
 @pytest.fixture
@@ -83,14 +84,64 @@ def test_a_file_name_that_makes_no_folder_name_is_refused(write):
             "mine.yaml line 9: student.model.cross_layers: only with kind 'dcn_v2', this kind is 'mlp'. Remove it.",
         ),
         (
-            "distill: {temperature: 0}",
-            "distill: {temperature: 2}",
-            "mine.yaml line 12: distill.temperature: expected a number above 0, received 0.",
+            "distill: {train: {learning_rate: 0}}",
+            DISTILL,
+            "mine.yaml line 12: distill.train.learning_rate: expected a number above 0, received 0.",
+        ),
+        (
+            "distill: {student_loss_weight: 2}",
+            DISTILL,
+            "mine.yaml line 12: distill.student_loss_weight: expected a number from 0 to 1, or a mapping with kind: one "
+            "of 'constant', 'linear', 'cosine', 'step', 'annealing', 'warm_up', received 2.",
+        ),
+        (
+            "distill: {student_loss_weight: {kind: liner, initial: 0, final: 1, steps: 2}}",
+            DISTILL,
+            "mine.yaml line 12: distill.student_loss_weight.kind: expected one of 'constant', 'linear', 'cosine', 'step', "
+            "'annealing', 'warm_up', received 'liner'. Did you mean 'linear'?",
+        ),
+        (
+            "distill: {student_loss_weight: {kind: linear, initial: 0, final: 1}}",
+            DISTILL,
+            "mine.yaml line 12: distill.student_loss_weight.steps: missing. Expected a number above 0 (epochs that it "
+            "takes).",
+        ),
+        (
+            "distill: {student_loss_weight: {kind: linear, initial: 0, final: 2, steps: 1}}",
+            DISTILL,
+            "mine.yaml line 12: distill.student_loss_weight: expected values from 0 to 1 at every step, received 'linear' "
+            "from 0 to 2.",
+        ),
+        (
+            "distill: {losses: [{kind: logits_distillation, temperature: {kind: warm_up, target: 4, steps: 1}}]}",
+            DISTILL,
+            "mine.yaml line 12: distill.losses[0].temperature.kind: expected one of 'constant', 'linear', 'cosine', "
+            "'step', 'annealing', 'curriculum_temperature', 'focal_temperature', 'confidence_temperature', received "
+            "'warm_up'.",
+        ),
+        (
+            "distill: {losses: [{kind: logits_distillation, weight: {kind: fading_weight, warm_up_step: 1}}]}",
+            DISTILL,
+            "mine.yaml line 12: distill.losses[0].weight.warm_up_steps: missing. Expected a number above 0 (epochs over "
+            "which the loss's level is measured, the weight being 1). (and 1 more: line 12 "
+            "distill.losses[0].weight.warm_up_step)",
+        ),
+        (
+            "distill: {losses: [{kind: similarity_preserving, dimension: 3}]}",
+            DISTILL,
+            "mine.yaml line 12: distill.losses[0].dimension: only with kind 'contrastive_distillation', this kind is "
+            "'similarity_preserving'. Remove it.",
+        ),
+        (
+            "distill: {losses: [{kind: hint_distillation, teacher_layer: hidden_1}]}",
+            DISTILL,
+            "mine.yaml line 12: distill.losses[0].teacher_layer: unknown key. Did you mean 'teacher_layer_name'? Keys "
+            "here: kind, weight, teacher_layer_name, student_layer_name, projector.",
         ),
         (
             "distill:",
-            "distill: {temperature: 2}",
-            "mine.yaml line 12: distill: expected a mapping with the keys temperature, student_loss_weight, "
+            DISTILL,
+            "mine.yaml line 12: distill: expected a mapping with the keys losses, student_loss_weight, teacher_interval, "
             "unrated_ratio, train, received null.",
         ),
         (
@@ -122,13 +173,13 @@ def test_a_file_name_that_makes_no_folder_name_is_refused(write):
         ),
         (
             "export: {formats: [tflite]}",
-            "distill: {temperature: 2}",
+            DISTILL,
             "mine.yaml line 12: export.formats[0]: expected one of 'saved_model', 'tflite_float32', 'tflite_float16', "
             "'tflite_dynamic_int8', 'tflite_int8', received 'tflite'. Did you mean 'tflite_int8'?",
         ),
         (
             "soft_targets: {unrated_ratio: 1}",
-            "distill: {temperature: 2}",
+            DISTILL,
             "mine.yaml: distill.unrated_ratio: expected at most soft_targets.unrated_ratio (1), received 2.",
         ),
     ],
@@ -140,14 +191,14 @@ def test_a_mistake_is_told_with_its_line_key_expectation_and_nearest_name(write,
 
 def test_a_missing_section_is_told_without_a_line(write):
     told = refusal(write("data: {source: synthetic}"))
-    assert told.startswith("mine.yaml: teacher: missing. Expected a mapping with the keys model, train, load")
+    assert told.startswith("mine.yaml: teacher: missing. Expected a mapping with the keys model, train, members, load")
 
 
 def test_of_several_mistakes_the_first_is_told_in_full_and_the_others_by_place(write):
     text = RECIPE.replace("kind: mlp", "kind: mpl").replace("seed: 1", "seed: one").replace("ture: 2", "ture: x")
     assert refusal(write(text)) == (
         "mine.yaml line 2: seed: expected a whole number from 0 to 2147483645, received 'one'. "
-        "(and 2 more: line 8 student.model.kind; line 12 distill.temperature)"
+        "(and 2 more: line 8 student.model.kind; line 12 distill.losses[0].temperature)"
     )
 
 
@@ -262,7 +313,7 @@ student:
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(write):
     text = b"\xef\xbb\xbf" + RECIPE.replace("\n", "\r\n").encode()
-    assert load_recipe(write(text)).distill.temperature == 2.0
+    assert load_recipe(write(text)).distill.losses[0].temperature == 2.0
     assert refusal(write(text.replace(b"seed: 1", b"seed: x"))).startswith("mine.yaml line 2: seed")
 
 
@@ -274,12 +325,20 @@ def test_overrides_set_keys_in_order_and_make_sections_on_the_way(write):
     assert (loaded.seed, loaded.evaluate.threads, loaded.distill.train.epochs) == (6, 4, 2)
     assert loaded.export.formats == ("tflite_int8",)
     assert loaded.student_seeds == (6, 7, 8)
-    assert loaded.distill.temperature == 2.0
+    assert loaded.distill.losses[0].temperature == 2.0
+
+
+def test_an_override_reaches_into_a_list(write):
+    loaded = load_recipe(write(RECIPE), ["distill.losses[0].temperature=4", "distill.losses[0].weight=2"])
+    assert (loaded.distill.losses[0].temperature, loaded.distill.losses[0].weight) == (4.0, 2.0)
+    loaded = load_recipe("mine.yaml", ["distill.losses[0]={kind: hint_distillation}"])
+    assert [loss.kind for loss in loaded.distill.losses] == ["hint_distillation"]
 
 
 def test_an_override_of_null_puts_a_key_back_to_its_default(write):
-    assert load_recipe(write(RECIPE), ["distill.temperature=null"]).distill.temperature == 1.0
-    assert load_recipe(write(RECIPE), ["distill="]).distill.temperature == 1.0
+    assert load_recipe(write(RECIPE), ["distill.student_loss_weight=null"]).distill.student_loss_weight == 0.1
+    assert load_recipe(write(RECIPE), ["distill.losses[0].temperature="]).distill.losses[0].temperature == 3.0
+    assert load_recipe(write(RECIPE), ["distill="]).distill.losses[0].temperature == 1.0
     assert load_recipe(write(RECIPE), ["export.output=null"]) == load_recipe(write(RECIPE))
 
 
@@ -300,7 +359,37 @@ def test_an_override_may_hold_the_equals_sign(write):
             "--set student.model: student.model.hidden_units[0]: expected",
         ),
         ("student.model.kind=dnc_v2", "--set student.model.kind: expected one of 'mlp', 'dcn_v2', received 'dnc_v2'."),
-        ("seed", "--set seed: expected KEY=VALUE, such as --set distill.temperature=2."),
+        ("seed", "--set seed: expected KEY=VALUE, such as --set distill.unrated_ratio=1."),
+        ("seed[0]=1", "--set seed[0]: seed is no list, it is 1."),
+        ("distill[0]=1", "--set distill[0]: distill is no list, it is {"),
+        (
+            "distill.losses[1].weight=1",
+            "--set distill.losses[1].weight: distill.losses has 1 items in the recipe file, no [1]",
+        ),
+        ("student_seeds[0]=1", "--set student_seeds[0]: student_seeds has 0 items in the recipe file"),
+        ("distill.losses.kind=a", "--set distill.losses.kind: distill.losses has no keys below it, it is [{"),
+        (
+            "distill.losses[0]=",
+            "--set distill.losses[0]: an item of a list has no default. Set the whole of distill.losses",
+        ),
+        ("distill.losses[x]=1", "--set distill.losses[x]=1: expected KEY=VALUE"),
+        ("distill.losses[0].kind=hint", "--set distill.losses[0].kind: expected one of"),
+        (
+            "distill.losses=[]",
+            "--set distill.losses: expected a list of at least one, each item a mapping with kind: one",
+        ),
+        (
+            "assistants=[{model: {kind: mlp}, distill: {losses: 3}}]",
+            "--set assistants: assistants[0].distill.losses: expected",
+        ),
+        (
+            "assistants=[{distill: {}}]",
+            "--set assistants: assistants[0].model: missing. Expected a mapping with kind: one",
+        ),
+        (
+            "assistants=[{model: {kind: mlp}, distill: {unrated_ratio: 9}}]",
+            "--set assistants: assistants[0].distill.unrated_ratio: expected at most soft_targets.unrated_ratio (4)",
+        ),
         ("=3", "--set =3: expected KEY=VALUE"),
         ("data..users=3", "--set data..users=3: expected KEY=VALUE"),
         ("seed=[1", "--set seed line 1, column 3: not valid YAML"),
@@ -354,6 +443,17 @@ def test_a_movielens_folder_without_its_ratings_is_refused(write, tmp_path):
     ("teacher", "told"),
     [
         ("{load: t.keras}", "--set teacher: teacher.load: no such file:"),
+        ("{load: [there.keras, t.keras]}", "--set teacher: teacher.load[1]: no such file:"),
+        ("{load: 3}", "--set teacher: teacher.load: expected a path or a list of paths or null, received 3."),
+        ("{load: [there.keras, 3]}", "--set teacher: teacher.load[1]: expected a path, received 3."),
+        (
+            "{model: {kind: mlp}, members: 2, weights: [1, x]}",
+            "--set teacher: teacher.weights[1]: expected a number of at",
+        ),
+        (
+            "{model: {kind: mlp}, members: 2, weights: entorpy}",
+            "--set teacher: teacher.weights: expected 'entropy', 'confidence' or a list of numbers of at least 0 or null",
+        ),
         ("{load: .}", "--set teacher: teacher.load: expected a .keras file or a SavedModel folder, but"),
         ("{load: mine.yaml}", "--set teacher: teacher.load: expected a .keras file or a SavedModel folder, received"),
         ("{load: there.keras, signature: s}", "--set teacher: teacher.signature: only for a SavedModel folder"),
@@ -368,7 +468,7 @@ def test_a_teacher_that_is_there_is_accepted(write, tmp_path):
     write("", "there.keras")
     (tmp_path / "saved").mkdir()
     write("", "saved/saved_model.pb")
-    assert load_recipe(write(RECIPE), ["teacher={load: there.keras}"]).teacher.load == str(tmp_path / "there.keras")
+    assert load_recipe(write(RECIPE), ["teacher={load: there.keras}"]).teacher.load == (str(tmp_path / "there.keras"),)
     assert load_recipe("mine.yaml", ["teacher={load: saved, signature: s}"]).teacher.signature == "s"
 
 

@@ -262,6 +262,37 @@ def test_a_student_no_better_for_distillation_is_not_praised(report):
     assert "Distillation did not help here" in report(metrics=metrics)
 
 
+def test_a_gap_smaller_than_the_spread_over_seeds_is_not_put_in_percent(report):
+    metrics = copy.deepcopy(METRICS)
+    metrics["models"][0]["test"]["auc"]["mean"] = 0.8882  # the students alone: 0.8880 ± 0.0004
+    metrics["summary"]["gap_closed"] = 60.5
+    page = report(metrics=metrics)
+    assert "no gap to close" in page and "6050" not in page
+
+
+def with_assistants():
+    metrics = copy.deepcopy(METRICS)
+    for number in (2, 1):  # whatever their order in the file, they stand between teacher and students
+        assistant = copy.deepcopy(METRICS["models"][0]) | {"role": f"assistant {number}"}
+        metrics["models"].append(assistant | {"label": f"teacher assistant {number}", "parameters": 500_000})
+    metrics["models"][-2:] = metrics["models"][:-3:-1]
+    return metrics
+
+
+def test_assistants_stand_between_teacher_and_students_in_a_colour_of_their_own(report):
+    from tfdistill.recipes.report.entries import read_entries
+
+    metrics = with_assistants()
+    roles = list(dict.fromkeys(entry.role for entry in read_entries(metrics)))
+    assert roles == ["teacher", "assistant 1", "assistant 2", "alone", "distilled"]
+    page = report(metrics=metrics)
+    assert '<th scope="row" title="teacher assistant 2">' in page
+    assert 'class="line assistant 1"' in page and ".assistant { --role" in page
+    assert '<span class="assistant 1"><i class="swatch"></i><span class="role">assistant 1</span></span>' in page
+    rows = [line.split() for line in rendered(metrics).splitlines()]
+    assert ["teacher", "assistant", "1", "0.9033", "0.2967"] in [row[:5] for row in rows]
+
+
 def test_a_larger_and_slower_student_is_called_so(report):
     metrics = copy.deepcopy(METRICS)
     metrics["summary"] |= {"size_ratio_smallest": 0.5, "speedup": 0.25}

@@ -1,43 +1,19 @@
 """A whole run, small: what it leaves behind, what it skips, how it continues, what it takes as a teacher and as data."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import textwrap
 
 import pytest
-from rich.console import Console
 
 from tfdistill import files
 from tfdistill.errors import UserError
 from tfdistill.recipes.loading import load_recipe
 from tfdistill.recipes.manifest import Manifest
-from tfdistill.recipes.runner import run
 from tfdistill.recipes.stages import students
 
-TINY = """
-name: tiny
-seed: 1
-student_seeds: [1, 2]
-data: {source: synthetic, users: 200, items: 100, interactions: 6000}
-teacher:
-  model: {kind: dcn_v2, embedding_width: 8, cross_layers: 1, hidden_units: [16]}
-  train: {epochs: 2, batch_size: 256, dropout: 0.1}
-soft_targets: {unrated_ratio: 1}
-student:
-  model: {kind: mlp, embedding_width: 2, hidden_units: [8]}
-  train: {epochs: 2, batch_size: 256}
-distill: {unrated_ratio: 0.5, train: {epochs: 2}}
-export: {formats: [tflite_float32], calibration_examples: 256}
-evaluate: {latency_runs: 5}
-"""
 ONE_SEED = ["student_seeds=[1]"]
-
-
-def quietly(recipe, output):
-    return run(recipe, output=output, quiet=True, console=Console(file=open(os.devnull, "w")))
 
 
 def metrics(folder):
@@ -55,26 +31,6 @@ def qualities(folder):
         for model in content["models"]
     ]
     return models, [(entry["label"], entry["test"], entry["bytes"]) for entry in content["artifacts"]]
-
-
-@pytest.fixture(scope="module")
-def recipe_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(TINY)
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(recipe_file, tmp_path_factory):
-    """The folder of a finished run, not to be changed."""
-    return quietly(load_recipe(recipe_file), tmp_path_factory.mktemp("saved_models"))
-
-
-@pytest.fixture
-def copy_of_finished(finished, tmp_path):
-    """A copy of the finished run, with the folder of all runs that holds it."""
-    shutil.copytree(finished.parent.parent, tmp_path / "saved_models")
-    return tmp_path / "saved_models" / finished.parent.name / finished.name
 
 
 def test_a_run_lists_every_file_it_wrote_with_its_sha256(finished):
@@ -105,7 +61,7 @@ def test_the_file_of_a_student_scores_as_the_student_does(finished):
     assert artifact["parity"]["max"] < 1e-5
 
 
-def test_a_second_run_changes_nothing_and_runs_no_stage(copy_of_finished, recipe_file, monkeypatch):
+def test_a_second_run_changes_nothing_and_runs_no_stage(copy_of_finished, recipe_file, monkeypatch, quietly):
     before = Manifest.read(copy_of_finished).record["stages"]
     monkeypatch.setattr("tfdistill.training.train", lambda *args, **kwargs: pytest.fail("trained again"))
     again = quietly(load_recipe(recipe_file), copy_of_finished.parent.parent)
@@ -113,7 +69,9 @@ def test_a_second_run_changes_nothing_and_runs_no_stage(copy_of_finished, recipe
     assert Manifest.read(again).record["stages"] == before
 
 
-def test_a_run_killed_while_training_continues_to_the_same_numbers(recipe_file, finished, tmp_path, monkeypatch):
+def test_a_run_killed_while_training_continues_to_the_same_numbers(
+    recipe_file, finished, tmp_path, monkeypatch, quietly, tiny
+):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
@@ -127,8 +85,9 @@ def test_a_run_killed_while_training_continues_to_the_same_numbers(recipe_file, 
     assert qualities(quietly(load_recipe(recipe_file), tmp_path)) == qualities(finished)
 
 
-def test_changing_the_distillation_leaves_teacher_and_baseline_as_they_are(copy_of_finished, recipe_file):
-    other = quietly(load_recipe(recipe_file, ["distill.temperature=2"]), copy_of_finished.parent.parent)
+def test_changing_the_distillation_leaves_teacher_and_baseline_as_they_are(copy_of_finished, recipe_file, quietly):
+    losses = "distill.losses=[{kind: logits_distillation, temperature: 2}]"
+    other = quietly(load_recipe(recipe_file, [losses]), copy_of_finished.parent.parent)
     assert other != copy_of_finished
     reused = {stage["name"]: stage["reused"] for stage in Manifest.read(other).record["stages"]}
     assert [name for name, was in reused.items() if was] == [
@@ -136,13 +95,13 @@ def test_changing_the_distillation_leaves_teacher_and_baseline_as_they_are(copy_
     ]
 
 
-def test_a_damaged_file_is_made_again(copy_of_finished, recipe_file, finished):
+def test_a_damaged_file_is_made_again(copy_of_finished, recipe_file, finished, quietly):
     (copy_of_finished / "alone_seed2" / "model.keras").write_bytes(b"damaged")
     quietly(load_recipe(recipe_file), copy_of_finished.parent.parent)
     assert qualities(copy_of_finished) == qualities(finished)
 
 
-def test_two_processes_cannot_work_on_one_run(copy_of_finished, recipe_file):
+def test_two_processes_cannot_work_on_one_run(copy_of_finished, recipe_file, quietly):
     fcntl = pytest.importorskip("fcntl")
     with open(copy_of_finished / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -150,10 +109,10 @@ def test_two_processes_cannot_work_on_one_run(copy_of_finished, recipe_file):
             quietly(load_recipe(recipe_file), copy_of_finished.parent.parent)
 
 
-def test_a_keras_file_serves_as_the_teacher(finished, tmp_path):
-    text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {finished}/teacher/model.keras}}\n"
+def test_a_keras_file_serves_as_the_teacher(finished, tmp_path, quietly, tiny):
+    text = tiny[: tiny.index("teacher:")] + f"teacher: {{load: {finished}/teacher/model.keras}}\n"
     (tmp_path / "loaded.yaml").write_text(
-        text.replace("name: tiny", "name: loaded") + TINY[TINY.index("soft_targets") :]
+        text.replace("name: tiny", "name: loaded") + tiny[tiny.index("soft_targets") :]
     )
     folder = quietly(load_recipe(tmp_path / "loaded.yaml"), tmp_path)
     assert qualities(folder)[0][1:] == qualities(finished)[0][1:]  # the students cannot tell
@@ -161,14 +120,14 @@ def test_a_keras_file_serves_as_the_teacher(finished, tmp_path):
     assert [entry["label"] for entry in teachers] == ["teacher, as loaded"]
 
 
-def test_a_saved_model_that_gives_probabilities_serves_as_the_teacher(finished, tmp_path):
+def test_a_saved_model_that_gives_probabilities_serves_as_the_teacher(finished, tmp_path, quietly, tiny):
     from tfdistill.export import export_saved_model
     from tfdistill.recipes.stages.common import open_model
 
     export_saved_model(open_model(finished / "teacher" / "model.keras"), tmp_path / "teacher", output="probability")
-    text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {tmp_path}/teacher, outputs: probabilities}}\n"
+    text = tiny[: tiny.index("teacher:")] + f"teacher: {{load: {tmp_path}/teacher, outputs: probabilities}}\n"
     (tmp_path / "loaded.yaml").write_text(
-        text.replace("name: tiny", "name: loaded") + TINY[TINY.index("soft_targets") :]
+        text.replace("name: tiny", "name: loaded") + tiny[tiny.index("soft_targets") :]
     )
     loaded = metrics(quietly(load_recipe(tmp_path / "loaded.yaml", ONE_SEED), tmp_path))["models"][0]["test"]["auc"][
         "mean"
@@ -176,12 +135,13 @@ def test_a_saved_model_that_gives_probabilities_serves_as_the_teacher(finished, 
     assert loaded == pytest.approx(metrics(finished)["models"][0]["test"]["auc"]["mean"], abs=1e-6)
 
 
-def test_a_teacher_that_reads_raw_ids_labels_rated_and_unrated_pairs_by_them(tmp_path):
+def test_a_teacher_that_reads_raw_ids_labels_rated_and_unrated_pairs_by_them(tmp_path, quietly, tiny):
     """The teacher's logit is user id / 100 + item id / 10, so that every soft target can be worked out by hand."""
     import keras
     import numpy as np
 
     from tfdistill.data import Dataset
+    from tfdistill.soft_targets import SoftTargets
 
     ids = {name: keras.Input((), dtype="int32", name=name) for name in ("customer", "product")}
     tables = {"customer": np.arange(300) / 100, "product": np.arange(300) / 10}
@@ -192,31 +152,34 @@ def test_a_teacher_that_reads_raw_ids_labels_rated_and_unrated_pairs_by_them(tmp
         layer.set_weights([table[:, None]])
     keras.Model(ids, keras.layers.Add()(rows)).save(tmp_path / "raw.keras")
     teacher = f"teacher: {{load: {tmp_path}/raw.keras, reads: raw, inputs: {{customer: user, product: item}}}}\n"
-    text = TINY[: TINY.index("teacher:")] + teacher + TINY[TINY.index("soft_targets") :]
+    text = tiny[: tiny.index("teacher:")] + teacher + tiny[tiny.index("soft_targets") :]
     (tmp_path / "raw.yaml").write_text(text.replace("name: tiny", "name: raw"))
     folder = quietly(load_recipe(tmp_path / "raw.yaml", ONE_SEED), tmp_path)
 
-    dataset, soft = Dataset.load(folder / "data" / "dataset.npz"), np.load(folder / "soft_targets" / "soft_targets.npz")
+    dataset, pool = Dataset.load(folder / "data" / "dataset.npz"), np.load(folder / "soft_targets" / "pool.npz")
+    soft_targets = SoftTargets.open(folder / "soft_targets" / "cache")
     training = dataset.rows("train")
     user, item = dataset.user_ids[dataset.user_row[training]], dataset.item_ids[dataset.item_row[training]]
-    np.testing.assert_allclose(soft["rated_logits"][:, 0], user / 100 + item / 10, rtol=1e-5)
-    user, item = dataset.user_ids[soft["unrated_user"]], dataset.item_ids[soft["unrated_item"]]
-    np.testing.assert_allclose(soft["unrated_logits"][:, 0], user / 100 + item / 10, rtol=1e-5)
+    rated = soft_targets.lookup(dataset.example_id[training])["logits"]
+    np.testing.assert_allclose(rated[:, 0], user / 100 + item / 10, rtol=1e-5)
+    user, item = dataset.user_ids[pool["user_row"]], dataset.item_ids[pool["item_row"]]
+    unrated = soft_targets.lookup(pool["example_id"])["logits"]
+    np.testing.assert_allclose(unrated[:, 0], user / 100 + item / 10, rtol=1e-5)
 
 
-def test_a_teacher_with_other_outputs_than_the_student_is_refused_before_any_training(tmp_path):
+def test_a_teacher_with_other_outputs_than_the_student_is_refused_before_any_training(tmp_path, quietly, tiny):
     import keras
 
     ids = keras.Input((), dtype="int32", name="user")
     keras.Model({"user": ids}, keras.layers.Embedding(300, 3)(ids)).save(tmp_path / "wide.keras")
-    text = TINY[: TINY.index("teacher:")] + f"teacher: {{load: {tmp_path}/wide.keras}}\n" + TINY[TINY.index("soft") :]
+    text = tiny[: tiny.index("teacher:")] + f"teacher: {{load: {tmp_path}/wide.keras}}\n" + tiny[tiny.index("soft") :]
     (tmp_path / "wide.yaml").write_text(text.replace("name: tiny", "name: wide"))
     with pytest.raises(UserError, match=r"wide.keras.*3.*1"):
         quietly(load_recipe(tmp_path / "wide.yaml"), tmp_path)
     assert not list(tmp_path.glob("wide/*/alone*"))
 
 
-def test_a_table_of_your_own_runs_to_the_report(tmp_path):
+def test_a_table_of_your_own_runs_to_the_report(tmp_path, quietly, tiny):
     import numpy as np
 
     generator = np.random.default_rng(0)
@@ -234,7 +197,7 @@ data:
     group: {{of: user, kind: categorical}}
     price: {{of: item, kind: numeric}}
 """
-    text = TINY.replace("data: {source: synthetic, users: 200, items: 100, interactions: 6000}", textwrap.dedent(data))
+    text = tiny.replace("data: {source: synthetic, users: 200, items: 100, interactions: 6000}", textwrap.dedent(data))
     (tmp_path / "own.yaml").write_text(text.replace("name: tiny", "name: own"))
     folder = quietly(load_recipe(tmp_path / "own.yaml", ONE_SEED), tmp_path)
     assert (folder / "report.html").stat().st_size > 10_000

@@ -17,6 +17,7 @@ RATINGS = {
     "positive_above": 3,
 }
 CLICKS = {"source": "table", "path": "clicks.csv", "columns": {"user": "who", "item": "what", "label": "clicked"}}
+KD = {"kind": "logits_distillation"}
 
 
 def recipe(changes=()):
@@ -86,9 +87,33 @@ def test_sections_that_are_ready_made_pass_their_training_on_too():
     assert Recipe.model_validate(values).distill.train.epochs == 7
 
 
+def test_an_assistant_is_distilled_like_the_student_in_every_key_that_it_does_not_say():
+    both = recipe(
+        {
+            "student.train": {"dropout": 0.3, "epochs": 7},
+            "distill": {"losses": [KD | {"temperature": 4}], "train": {"epochs": 9, "batch_size": 64}},
+            "assistants": [
+                {"model": {"kind": "mlp"}},
+                {"model": {"kind": "mlp"}, "distill": {"unrated_ratio": 1, "train": {"epochs": 3}}},
+            ],
+        }
+    )
+    first, second = (assistant.distill for assistant in both.assistants)
+    assert first == both.distill
+    assert second.losses == both.distill.losses and second.unrated_ratio == 1
+    assert (second.train.epochs, second.train.batch_size, second.train.dropout) == (3, 64, 0.3)
+
+
+def test_the_layers_that_a_teacher_is_asked_for_are_those_of_the_losses_each_once():
+    layers = [("hidden_1", "a"), ("cross_1", "b"), (None, "c"), ("hidden_1", "d")]
+    losses = [{"kind": "hint_distillation", "teacher_layer_name": t, "student_layer_name": s} for t, s in layers]
+    assert recipe({"distill.losses": [KD, *losses]}).distill.teacher_layers == ["hidden_1", "cross_1"]
+    assert recipe().distill.teacher_layers == []
+
+
 def test_whole_numbers_are_accepted_where_numbers_are_expected():
-    changed = recipe({"distill.temperature": 2, "data": RATINGS | {"drop_ratings": [3]}})
-    assert isinstance(changed.distill.temperature, float)
+    changed = recipe({"distill.losses": [KD | {"temperature": 2}], "data": RATINGS | {"drop_ratings": [3]}})
+    assert isinstance(changed.distill.losses[0].temperature, float)
     assert changed.data.drop_ratings == (3.0,)
 
 
@@ -114,12 +139,31 @@ def test_whole_numbers_are_accepted_where_numbers_are_expected():
         ("student.train.weight_decay", -1),
         ("student.train.exposure_weight", -1),
         ("student.train.learning_rate_schedule", "linear"),
-        ("distill.temperature", 0),
+        ("distill.losses", []),
+        ("distill.losses", {}),
+        ("distill.losses", ["logits_distillation"]),
+        ("distill.losses", [KD | {"temperature": 0}]),
+        ("distill.losses", [KD | {"temperature": True}]),
+        ("distill.losses", [KD | {"temperature": {"kind": "linear", "initial": 4, "final": 0, "steps": 2}}]),
+        ("distill.losses", [KD | {"weight": -1}]),
+        ("distill.losses", [KD | {"weight": {"kind": "cosine", "initial": 1, "final": -1, "steps": 2}}]),
+        ("distill.losses", [KD | {"task": "regression"}]),
+        ("distill.losses", [KD | {"loss": "kl"}]),
+        ("distill.losses", [{"kind": "hint_distillation", "teacher_layer_name": ""}]),
+        ("distill.losses", [{"kind": "blended_distillation", "alpha": 2}]),
+        ("distill.losses", [{"kind": "multi_level_distillation", "other_temperatures": [2, 0]}]),
+        ("distill.teacher_interval", 0),
+        ("distill.teacher_interval", 1.5),
         ("distill.student_loss_weight", 1.1),
         ("distill.student_loss_weight", -0.1),
         ("distill.unrated_ratio", -1),
         ("soft_targets.unrated_ratio", -1),
         ("soft_targets.batch_size", 0),
+        ("soft_targets.draw", "random"),
+        ("soft_targets.candidates", 0),
+        ("soft_targets.dtype", "float64"),
+        ("assistants", {}),
+        ("assistants", [{}]),
         ("data.users", 1),
         ("data.items", 1),
         ("data.unseen", "ignore"),
@@ -190,6 +234,15 @@ def test_the_ends_of_a_range_are_allowed(bounds):
         ({"teacher": {}}, "teacher", "received neither"),
         ({"teacher.load": "t.keras"}, "teacher.load", "received both"),
         ({"teacher": {"load": "t.keras", "train": {}}}, "teacher.train", "only with model"),
+        ({"teacher": {"load": "t.keras", "members": 2}}, "teacher.members", "only with model"),
+        ({"teacher.combine": "logits"}, "teacher.combine", "only with several teachers"),
+        ({"teacher.weights": "entropy"}, "teacher.weights", "only with several teachers"),
+        ({"teacher": {"load": "t.keras", "weights": [1]}}, "teacher.weights", "only with several teachers"),
+        ({"teacher": {"load": ["t.keras", "t.keras"]}}, "teacher.load", "twice"),
+        ({"teacher": {"load": ["a", "b"], "weights": [1]}}, "teacher.weights", "each of the 2 teachers, received 1"),
+        ({"teacher.members": 2, "teacher.weights": [0, 0]}, "teacher.weights", "at least one number above 0"),
+        ({"teacher.members": 2, "teacher.weights": [1, -1]}, "teacher.weights.1", "greater"),
+        ({"teacher.members": 2, "teacher.weights": "best"}, "teacher.weights", "'entropy'"),
         ({"teacher.signature": "serve"}, "teacher.signature", "only with load"),
         ({"teacher.reads": "raw"}, "teacher.reads", "only with load"),
         ({"teacher.inputs": {"a": "user"}}, "teacher.inputs", "only with load"),
@@ -200,6 +253,16 @@ def test_the_ends_of_a_range_are_allowed(bounds):
         ({"student.model": {"kind": "mlp", "embedding_width": 0}}, "student.model.embedding_width", "greater"),
         ({"student.model": {"kind": "mlp", "hidden_units": [8, 0]}}, "student.model.hidden_units.1", "greater"),
         ({"distill.unrated_ratio": 5}, "distill.unrated_ratio", "at most soft_targets.unrated_ratio (4), received 5"),
+        (
+            {"soft_targets": {"candidates": 4}},
+            "soft_targets.candidates",
+            "only with draw 'teacher', this draw is 'uniform'",
+        ),
+        (
+            {"assistants": [{"model": {"kind": "mlp"}, "distill": {"unrated_ratio": 5}}]},
+            "assistants.0.distill.unrated_ratio",
+            "at most soft_targets.unrated_ratio (4), received 5",
+        ),
         ({"student_seeds": [1, 2, 1]}, "student_seeds", "received 1 twice"),
         ({"export.formats": ["tflite_int8", "tflite_int8"]}, "export.formats", "received 'tflite_int8' twice"),
     ],
@@ -242,6 +305,15 @@ def test_the_time_column_may_be_a_feature_too():
 def test_a_loaded_teacher_gets_the_defaults_of_a_loaded_teacher_and_no_training():
     teacher = recipe({"teacher": {"load": "t.keras"}}).teacher
     assert (teacher.reads, teacher.outputs, teacher.model, teacher.train) == ("encoded", "logits", None, None)
+    assert (teacher.members, teacher.combine, teacher.count) == (None, None, 1)
+
+
+def test_several_teachers_get_the_default_of_their_combination():
+    for several in ({"load": ["a.keras", "b.keras"]}, {"model": {"kind": "mlp"}, "members": 3}):
+        assert recipe({"teacher": several}).teacher.combine == "logits"
+    weighted = recipe({"teacher": {"load": ["a.keras", "b.keras"], "weights": [1, 2]}}).teacher
+    assert (weighted.weights, weighted.count, weighted.is_one_of_ours) == ((1.0, 2.0), 2, False)
+    assert recipe({"teacher.members": 3, "teacher.weights": "confidence"}).teacher.count == 3
 
 
 def test_a_trained_teacher_has_nothing_of_a_loaded_one():
@@ -256,12 +328,21 @@ def test_shares_that_miss_one_by_rounding_are_allowed():
 def test_paths_become_absolute_from_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert recipe({"data": CLICKS}).data.path == str(tmp_path / "clicks.csv")
-    assert recipe({"teacher": {"load": "t.keras"}}).teacher.load == str(tmp_path / "t.keras")
+    assert recipe({"teacher": {"load": "t.keras"}}).teacher.load == (str(tmp_path / "t.keras"),)
 
 
 def test_the_resolved_recipe_is_plain_json_and_reads_back_as_the_same_recipe():
-    for data in (SMALLEST["data"], RATINGS, {"source": "movielens_1m"}):
-        original = recipe({"data": data})
+    schedule = {"kind": "warm_up", "target": {"kind": "cosine", "initial": 2, "final": 1, "steps": 3}, "steps": 1}
+    several = {"model": {"kind": "mlp"}, "members": 2, "weights": [1, 2]}
+    losses = [KD | {"weight": schedule}, {"kind": "standardized_logits", "loss": KD}]
+    for changes in (
+        {},
+        {"data": RATINGS},
+        {"data": {"source": "movielens_1m"}},
+        {"teacher": {"load": "t.keras"}, "distill.losses": losses},
+        {"teacher": several, "assistants": [{"model": {"kind": "mlp"}}]},
+    ):
+        original = recipe(changes)
         resolved = json.loads(json.dumps(original.resolved()))
         again = Recipe.model_validate(resolved)
         assert again == original
@@ -278,9 +359,12 @@ def test_the_run_name_is_ten_hexadecimal_digits_of_the_resolved_recipe_without_i
 
 
 def test_the_run_name_changes_with_a_value_and_not_with_the_way_it_is_written():
-    assert recipe({"distill.temperature": 2}).run_name == recipe({"distill.temperature": 2.0}).run_name
-    assert recipe({"seed": 1}).run_name == recipe().run_name
-    assert recipe({"distill.temperature": 3}).run_name != recipe({"distill.temperature": 2}).run_name
+    def with_temperature(temperature):
+        return recipe({"distill.losses": [KD | {"temperature": temperature}]}).run_name
+
+    assert with_temperature(2) == with_temperature(2.0)
+    assert recipe({"seed": 1}).run_name == recipe().run_name == with_temperature(1)
+    assert with_temperature(3) != with_temperature(2)
 
 
 def test_a_recipe_cannot_be_changed_once_it_is_read():
@@ -297,7 +381,12 @@ def test_every_key_has_a_description_and_a_type():
     assert len(keys) > 60
     assert all(kind and description for _, kind, _, description in keys)
     by_key = {key: (kind, default) for key, kind, default, _ in keys}
-    assert by_key["distill.temperature"] == ("a number above 0", "1.0")
+    assert by_key["distill.losses"] == ("a list of mappings", "[{kind: logits_distillation, temperature: 1}]")
+    assert by_key["distill.losses[].kind"][0].startswith("one of 'logits_distillation', 'decoupled_distillation', ")
+    assert by_key["distill.losses[].weight"][0].startswith("a number of at least 0, or a mapping with kind: one of ")
+    assert by_key["distill.student_loss_weight"][1] == "0.1"
+    assert by_key["assistants[].distill"] == ("a mapping with the keys of distill", "")
+    assert by_key["SCHEDULE.momentum"] == ("a number of at least 0 and below 1", "0.99")
     assert by_key["data.source"] == ("one of 'synthetic', 'movielens_1m', 'table'", "required")
     assert by_key["data.features.NAME.missing"] == ("one of 'error', 'unknown'", "error")
     assert by_key["teacher.model.cross_layers"] == ("a whole number of at least 1", "3")
@@ -308,7 +397,18 @@ def test_every_key_has_a_description_and_a_type():
     [
         (("student", "model", "mlp", "embedding_width"), "a whole number of at least 1"),
         (("student", "model", "mlp", "hidden_units"), "a list, each item a whole number of at least 1"),
-        (("distill", "student_loss_weight"), "a number from 0 to 1"),
+        (
+            ("distill", "student_loss_weight", "number"),
+            "a number from 0 to 1, or a mapping with kind: one of 'constant', 'linear', 'cosine', 'step', 'annealing', "
+            "'warm_up'",
+        ),
+        (("distill", "student_loss_weight", "linear", "steps"), "a number above 0"),
+        (("distill", "losses", 0, "decoupled_distillation", "alpha"), "a number of at least 0"),
+        (
+            ("distill", "losses", 2, "standardized_logits", "loss", "blended_distillation", "alpha"),
+            "a number from 0 to 1",
+        ),
+        (("assistants", 1, "distill", "train", "epochs"), "a whole number of at least 1"),
         (("student", "train", "dropout"), "a number of at least 0 and below 1"),
         (("data", "synthetic", "split", "train"), "a number above 0 and below 1"),
         (("data", "movielens_1m", "path"), "a path or null"),

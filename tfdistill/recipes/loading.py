@@ -1,6 +1,7 @@
 """From a recipe file to a checked `Recipe`: text, `--set` overrides, schema, and the files that it names."""
 
 import difflib
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,14 +18,15 @@ def load_recipe(path_or_name, overrides=()):
 
     Args:
         path_or_name: a YAML file, or the name of a built-in recipe.
-        overrides: texts "a.b=value", applied in order; a value is YAML, and null puts a key back to its default.
+        overrides: texts "a.b=value" or "a[0].b=value", applied in order; a value is YAML, and null puts a key back to its
+            default.
 
     Returns: a `Recipe` with absolute paths.
 
     Raises:
         UserError: one line with the line or the override, the key, what was expected and what came.
 
-    >>> load_recipe("quickstart", ["distill.temperature=2"]).distill.temperature
+    >>> load_recipe("quickstart", ["distill.losses[0].temperature=2"]).distill.losses[0].temperature
     2.0
     """
     file = find_recipe(path_or_name)
@@ -55,20 +57,20 @@ def check_files(recipe, origins):
     elif data.source == "movielens_1m" and data.path is not None and not (Path(data.path) / "ratings.dat").is_file():
         message = f"expected a folder with ratings.dat, users.dat and movies.dat, received {show(data.path)}"
         raise mistake(message, ("data", "path"), origins)
-    if recipe.teacher.load is not None:
-        _check_teacher(recipe.teacher, origins)
+    several = recipe.teacher.load is not None and len(recipe.teacher.load) > 1
+    for number, path in enumerate(recipe.teacher.load or ()):
+        _check_teacher(recipe.teacher, Path(path), ("teacher", "load", *([number] if several else [])), origins)
 
 
-def _check_teacher(teacher, origins):
-    path, key = Path(teacher.load), ("teacher", "load")
+def _check_teacher(teacher, path, key, origins):
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
-            message = f"expected a .keras file or a SavedModel folder, but {show(teacher.load)} has no saved_model.pb"
+            message = f"expected a .keras file or a SavedModel folder, but {show(str(path))} has no saved_model.pb"
             raise mistake(message, key, origins)
         return
     _check_file(path, key, origins, "a .keras file or a SavedModel folder")
     if path.suffix != ".keras":
-        raise mistake(f"expected a .keras file or a SavedModel folder, received {show(teacher.load)}", key, origins)
+        raise mistake(f"expected a .keras file or a SavedModel folder, received {show(str(path))}", key, origins)
     if teacher.signature is not None:
         raise mistake("only for a SavedModel folder; a .keras file has none", ("teacher", "signature"), origins)
 
@@ -88,24 +90,51 @@ def _check_file(path, key, origins, wanted):
 def _apply(override, values, origins):
     """Sets one key in `values`, making the sections on the way where they are missing."""
     key, equals, text = override.partition("=")
-    path = tuple(key.strip().split("."))
-    if not equals or not all(path):
-        raise UserError(f"--set {override}: expected KEY=VALUE, such as --set distill.temperature=2.")
+    path = _path(key)
+    if not equals or not path:
+        raise UserError(f"--set {override}: expected KEY=VALUE, such as --set distill.unrated_ratio=1.")
     option = f"--set {dotted(path)}"
     value, _ = read_yaml(text, option)
     section = values
     for depth, part in enumerate(path[:-1], start=1):
-        if section.get(part) is None:
+        _check_holds(section, path[:depth], option)
+        if not isinstance(part, int) and section.get(part) is None:
             if value is None:
                 return  # nothing to put back
-            section[part] = {}
+            section[part] = [] if isinstance(path[depth], int) else {}
             origins.override(path[:depth], option)
         section = section[part]
-        if not isinstance(section, dict):
-            raise UserError(f"{option}: {dotted(path[:depth])} has no keys below it, it is {show(section)}.")
+    _check_holds(section, path, option)
+    if value is None and isinstance(path[-1], int):
+        raise UserError(f"{option}: an item of a list has no default. Set the whole of {dotted(path[:-1])}.")
     if value is None:
         section.pop(path[-1], None)
         origins.override(path, None)
     else:
         section[path[-1]] = value
         origins.override(path, option)
+
+
+def _path(key):
+    """("a", 0, "b") of "a[0].b", or `None` where it is no path."""
+    path = []
+    for part in key.split("."):
+        name = re.fullmatch(r"\s*([^\[\]]*[^\[\]\s])\s*((?:\[\d+\])*)\s*", part)
+        if name is None:
+            return None
+        path += [name[1], *(int(number) for number in re.findall(r"\d+", name[2]))]
+    return tuple(path)
+
+
+def _check_holds(section, path, option):
+    """Raises `UserError` unless `section` can hold what the last part of the path names."""
+    above, part = dotted(path[:-1]), path[-1]
+    if not isinstance(part, int):
+        if not isinstance(section, dict):
+            raise UserError(f"{option}: {above} has no keys below it, it is {show(section)}.")
+    elif not isinstance(section, list):
+        raise UserError(f"{option}: {above} is no list, it is {show(section)}.")
+    elif part >= len(section):
+        raise UserError(
+            f"{option}: {above} has {len(section)} items in the recipe file, no [{part}]. Set the whole list."
+        )

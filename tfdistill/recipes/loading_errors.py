@@ -121,7 +121,8 @@ def _translate(detail, values):
     if not _written(path if kind != "missing" else path[:-1], values):
         return path, None
     if kind == "impossible":
-        return (*path, *(part for part in context["key"].split(".") if part)), context["message"]
+        below = (int(part) if part.isdecimal() else part for part in context["key"].split(".") if part)
+        return (*path, *below), context["message"]
     if kind == "missing":
         return path, f"missing. Expected {place.expected} ({place.description})"
     if kind == "extra_forbidden":

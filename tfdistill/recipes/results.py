@@ -4,21 +4,22 @@ import statistics
 
 from tfdistill.recipes.stages import student_stage
 from tfdistill.recipes.stages.artifacts import LABELS, REFERENCE_FORMAT
+from tfdistill.recipes.stages.chain import chain
 
 FORMAT = 1
 
 
 def collect(run):
     """Returns the content of metrics.json from the results of the finished stages of `run`."""
-    models = [_teacher(run), _students(run, "alone"), _students(run, "distilled")]
+    teacher, alone, distilled = _teacher(run), _students(run, "alone"), _students(run, "distilled")
     artifacts = run.result("evaluation")["artifacts"]
     return {
         "format": FORMAT,
         "task": "click-through",
         "data": run.result("data"),
-        "models": models,
+        "models": [teacher, *_assistants(run), alone, distilled],
         "artifacts": artifacts,
-        "summary": _summary(*models, artifacts),
+        "summary": _summary(teacher, alone, distilled, artifacts),
     }
 
 
@@ -35,11 +36,11 @@ def spread(values):
     }
 
 
-def _model(role, results, seeds):
+def _model(role, label, results, seeds):
     tests = [result["test"] for result in results]
     return {
         "role": role,
-        "label": LABELS[role],
+        "label": label,
         "parameters": results[0]["parameters"],
         "layers": results[0]["layers"],
         "seeds": [
@@ -58,12 +59,21 @@ def _model(role, results, seeds):
 
 
 def _teacher(run):
-    return _model("teacher", [run.result("teacher")], [run.recipe.seed])
+    return _model("teacher", LABELS["teacher"], [run.result("teacher")], [run.recipe.seed])
+
+
+def _assistants(run):
+    names = [link.learner for link in chain(run.recipe) if link.learner is not None]
+    roles = [name.replace("_", " ") for name in names]
+    return [
+        _model(role, f"teacher {role}", [run.result(name)], [run.recipe.seed])
+        for name, role in zip(names, roles, strict=True)
+    ]
 
 
 def _students(run, role):
     seeds = run.recipe.student_seeds
-    return _model(role, [run.result(student_stage(role, seed)) for seed in seeds], seeds)
+    return _model(role, LABELS[role], [run.result(student_stage(role, seed)) for seed in seeds], seeds)
 
 
 def _summary(teacher, alone, distilled, artifacts):

@@ -18,6 +18,7 @@ from tfdistill.recipes.manifest import Manifest, file_entries, now
 from tfdistill.recipes.progress import Reporter, duration
 
 RESULT = "result.json"
+UNFINISHED = ".unfinished-"  # what a kill leaves of a stage that can go on from there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,16 +49,37 @@ class Run:
         recipe: the resolved recipe.
         folder: the run folder.
         reporter: tells the user what happens.
+
+    Attributes:
+        keys: {stage: what its output depends on, as a sha256}, of the stages so far.
+        is_rehearsed: whether the distillations of the recipe are known to work.
     """
 
     def __init__(self, recipe, folder, reporter):
         self.recipe = recipe
         self.folder = Path(folder)
         self.reporter = reporter
+        self.keys = {}
+        self.is_rehearsed = False
 
     def path(self, *parts):
         """A path inside the run folder."""
         return self.folder.joinpath(*parts)
+
+    def unfinished(self, stage, *inputs):
+        """The folder in which a long stage keeps what it has so far, for the next try of the same stage.
+
+        Args:
+            stage: the stage.
+            *inputs: texts that it depends on beside its key; another one means another folder.
+        """
+        digest = hashlib.sha256("\n".join([self.keys[stage], *inputs]).encode()).hexdigest()
+        folder = self.path(f"{UNFINISHED}{stage}-{digest[:10]}")
+        for stale in self.folder.glob(f"{UNFINISHED}{stage}-*"):
+            if stale != folder:
+                files.remove(stale)
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def result(self, stage):
         """The numbers that a finished stage returned."""
@@ -98,10 +120,11 @@ def run(recipe, *, output="saved_models", quiet=False, console=None):
         manifest.write()
         stages = plan(recipe)
         reporter.say(f"{recipe.name}: {len(stages)} stages, in {folder}")
-        keys = {}
         for position, stage in enumerate(stages, start=1):
-            keys[stage.name] = _key(stage, keys)
-            _run_stage(job, manifest, stage, keys[stage.name], position, len(stages))
+            job.keys[stage.name] = _key(stage, job.keys)
+            _run_stage(job, manifest, stage, job.keys[stage.name], position, len(stages))
+        for leftover in folder.glob(f"{UNFINISHED}*"):
+            files.remove(leftover)
         _write_results(job, manifest, stages, started)
     return folder
 
@@ -120,6 +143,11 @@ def _run_stage(job, manifest, stage, key, position, count):
     with job.reporter.stage(stage.title, position, count) as tell:
         import keras
 
+        if stage.needs and not job.is_rehearsed:
+            from tfdistill.recipes.stages.rehearsal import rehearse
+
+            rehearse(job)
+            job.is_rehearsed = True
         keras.utils.set_random_seed(stage.seed)
         reset_peak_memory()
         began = time.perf_counter()

@@ -7,116 +7,31 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tfdistill.recipes.schema_data import Data
-from tfdistill.recipes.schema_types import (
-    Count,
-    FilePath,
-    RecipeName,
-    Section,
-    Seed,
-    Seeds,
-    Text,
-    Widths,
-    as_mapping,
-    distinct,
-    refuse,
-)
-
-
-class MLP(Section):
-    """Embeddings, dense layers, one logit."""
-
-    kind: Literal["mlp"] = Field(description="which model")
-    embedding_width: Count = Field(8, description="columns of every embedding table")
-    hidden_units: Widths = Field((64, 32), description="widths of the dense layers")
-
-
-class DCNV2(Section):
-    """Deep & Cross Network, version 2: explicit crosses of features beside dense layers."""
-
-    kind: Literal["dcn_v2"] = Field(description="which model")
-    embedding_width: Count = Field(32, description="columns of every embedding table")
-    cross_layers: Count = Field(3, description="number of crosses")
-    hidden_units: Widths = Field((256, 128), description="widths of the dense layers")
-
-
-Model = Annotated[MLP | DCNV2, Field(discriminator="kind")]
-
-
-class Training(Section):
-    """How a model is trained; the epoch with the best validation AUC is kept."""
-
-    epochs: Count = Field(10, description="passes over the training part")
-    batch_size: Count = Field(2048, description="rows a step")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="Adam's step size")
-    learning_rate_schedule: Literal["constant", "cosine"] = Field("cosine", description="cosine: falls to 0")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="share of every hidden layer dropped")
-    embedding_l2: Annotated[float, Field(ge=0)] = Field(0.0, description="weight of the squared norm of looked-up rows")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="decoupled decay of all weights, a step")
-
-
-class LabelTraining(Training):
-    """How a model is trained on hard labels, with one more task beside them if wanted."""
-
-    exposure_weight: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="weight of a second task in training, telling rated pairs from unrated ones; 0: none"
-    )
-
-
-class Teacher(Section):
-    """The model to learn from: trained here (model, train), or one that you have (load)."""
-
-    model: Model | None = Field(None, description="the teacher to train; either this or load")
-    train: LabelTraining | None = Field(None, description="how it is trained; only with model")
-    load: FilePath | None = Field(None, description="a trained teacher: a .keras file or a SavedModel folder")
-    signature: Text | None = Field(None, description="which signature of a loaded SavedModel; null: the only one")
-    reads: Literal["encoded", "raw"] | None = Field(
-        None,
-        description="what a loaded teacher takes: indices of this recipe's vocabularies, or the values of the data",
-        json_schema_extra={"shown_default": "encoded"},
-    )
-    inputs: dict[str, Text] | None = Field(
-        None, description="input of a loaded teacher: field of the data; null: inputs are named like fields"
-    )
-    outputs: Literal["logits", "probabilities"] | None = Field(
-        None, description="what a loaded teacher gives back", json_schema_extra={"shown_default": "logits"}
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_the_chosen_way(cls, values):
-        """Fills what depends on the way chosen, so that the resolved recipe says it and the other way stays empty."""
-        if not isinstance(values, dict):
-            return values
-        if values.get("load") is not None:
-            defaults = {"reads": "encoded", "outputs": "logits"}
-        elif values.get("model") is not None:
-            defaults = {"train": {}}
-        else:
-            defaults = {}
-        return values | {key: value for key, value in defaults.items() if values.get(key) is None}
-
-    @model_validator(mode="after")
-    def _one_way(self):
-        if self.load is not None and self.model is not None:
-            advice = "On the command line --set 'teacher={load: PATH}' replaces all of teacher"
-            raise refuse(
-                "load", f"expected either model (trained here) or load (a trained one), received both. {advice}"
-            )
-        if self.load is not None and self.train is not None:
-            raise refuse("train", "only with model; a loaded teacher is not trained")
-        for key in ("signature", "reads", "inputs", "outputs"):
-            if self.load is None and getattr(self, key) is not None:
-                raise refuse(key, "only with load, a teacher that is already trained")
-        if self.load is None and self.model is None:
-            raise refuse("", "expected either model (trained here) or load (a trained one), received neither")
-        return self
+from tfdistill.recipes.schema_losses import AnyLoss, LogitsDistillation
+from tfdistill.recipes.schema_models import MLP, LabelTraining, Model, Training
+from tfdistill.recipes.schema_schedules import Share
+from tfdistill.recipes.schema_teacher import Teacher
+from tfdistill.recipes.schema_types import Count, RecipeName, Section, Seed, Seeds, as_mapping, distinct, refuse
 
 
 class SoftTargets(Section):
-    """What the teacher labels before the student learns: every training row and a pool of pairs that nobody rated."""
+    """What a teacher labels before a student learns: every training row and a pool of pairs that nobody rated."""
 
     unrated_ratio: Annotated[float, Field(ge=0)] = Field(4.0, description="unrated pairs in the pool per training row")
+    draw: Literal["uniform", "popularity", "uniform_users", "teacher"] = Field(
+        "uniform",
+        description="how pairs are drawn. uniform: active users more often, items alike; popularity: rated items more "
+        "often; uniform_users: users alike; teacher: the likelier for the user, the more often",
+    )
+    candidates: Count = Field(8, description="items that each pair is chosen from; for draw: teacher")
+    dtype: Literal["float32", "float16"] = Field("float32", description="how what the teacher says is kept")
     batch_size: Count = Field(8192, description="rows a call of the teacher")
+
+    @model_validator(mode="after")
+    def _candidates_are_chosen_from(self):
+        if self.draw != "teacher" and self.candidates != type(self).model_fields["candidates"].default:
+            raise refuse("candidates", f"only with draw 'teacher', this draw is {self.draw!r}. Remove it")
+        return self
 
 
 class Student(Section):
@@ -129,15 +44,34 @@ class Student(Section):
 class Distill(Section):
     """How the student learns from the teacher."""
 
-    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="softens both sides; 1: as they are")
-    student_loss_weight: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="weight of the hard labels; the soft targets have the rest"
+    losses: Annotated[tuple[AnyLoss, ...], Field(strict=False, min_length=1)] = Field(
+        (LogitsDistillation(kind="logits_distillation", temperature=1.0),),
+        description="what student and teacher are compared by; their weighted sum is the distillation loss",
+        json_schema_extra={"shown_default": "[{kind: logits_distillation, temperature: 1}]"},
     )
+    student_loss_weight: Share = Field(0.1, description="weight of the hard labels; the soft targets have the rest")
+    teacher_interval: Count = Field(1, description="the teacher counts every so many steps, the hard labels in all")
     unrated_ratio: Annotated[float, Field(ge=0)] = Field(
         2.0, description="unrated pairs mixed in per training row each epoch; at most soft_targets.unrated_ratio"
     )
     train: Training = Field(
         default_factory=Training, description="how it is trained; keys left out are those of student.train"
+    )
+
+    @property
+    def teacher_layers(self):
+        """The layers of the teacher that the losses read beside its logits, each once."""
+        return list(dict.fromkeys(loss.teacher_layer for loss in self.losses if loss.teacher_layer is not None))
+
+
+class Assistant(Section):
+    """A model between teacher and student: it learns from the one before it and teaches the next."""
+
+    model: Model = Field(description="the assistant")
+    distill: Distill = Field(
+        default_factory=Distill,
+        description="how it learns; keys left out are those of distill, its losses and its train included",
+        json_schema_extra={"keys_of": "distill"},
     )
 
 
@@ -182,6 +116,9 @@ class Recipe(Section):
     soft_targets: SoftTargets = Field(default_factory=SoftTargets, description="what the teacher labels")
     student: Student = Field(default_factory=Student, description="the small model")
     distill: Distill = Field(default_factory=Distill, description="how the student learns from the teacher")
+    assistants: Annotated[tuple[Assistant, ...], Field(strict=False)] = Field(
+        (), description="models between teacher and student, the first learns from the teacher"
+    )
     export: Export = Field(default_factory=Export, description="the files made of the students")
     evaluate: Evaluate = Field(default_factory=Evaluate, description="how everything is measured")
 
@@ -195,11 +132,14 @@ class Recipe(Section):
         if "student_seeds" not in values and type(seed) is int:
             values["student_seeds"] = [seed, seed + 1, seed + 2]
         student, distill = (as_mapping(values.get(key, {})) for key in ("student", "distill"))
-        if student is not None and distill is not None:
-            alone, own = as_mapping(student.get("train", {})), as_mapping(distill.get("train", {}))
-            if alone is not None and own is not None:
-                inherited = {key: value for key, value in alone.items() if key in Training.model_fields}
-                values["distill"] = distill | {"train": inherited | own}
+        if student is None or distill is None:
+            return values
+        alone = as_mapping(student.get("train", {}))
+        if alone is not None:
+            alone = {key: value for key, value in alone.items() if key in Training.model_fields}
+            values["distill"] = distill = _with_defaults(distill, {"train": alone})
+        if isinstance(values.get("assistants"), list | tuple):
+            values["assistants"] = [_taught_like(assistant, distill) for assistant in values["assistants"]]
         return values
 
     @field_validator("description")
@@ -209,11 +149,13 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _pool_suffices(self):
-        wanted, pool = self.distill.unrated_ratio, self.soft_targets.unrated_ratio
-        if wanted > pool:
-            raise refuse(
-                "distill.unrated_ratio", f"expected at most soft_targets.unrated_ratio ({pool:g}), received {wanted:g}"
-            )
+        pool = self.soft_targets.unrated_ratio
+        learners = {"distill": self.distill}
+        learners |= {f"assistants.{number}.distill": one.distill for number, one in enumerate(self.assistants)}
+        for key, distill in learners.items():
+            if distill.unrated_ratio > pool:
+                told = f"expected at most soft_targets.unrated_ratio ({pool:g}), received {distill.unrated_ratio:g}"
+                raise refuse(f"{key}.unrated_ratio", told)
         return self
 
     def resolved(self) -> dict[str, Any]:
@@ -229,3 +171,19 @@ class Recipe(Section):
         content = {key: value for key, value in self.resolved().items() if key != "description"}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:10]
+
+
+def _taught_like(assistant, distill):
+    """An assistant with what it does not say of its distillation taken from the recipe's."""
+    given = as_mapping(assistant)
+    own = as_mapping(given.get("distill", {})) if given is not None else None
+    return assistant if own is None else given | {"distill": _with_defaults(own, distill)}
+
+
+def _with_defaults(section, defaults):
+    """The keys given for a section, and below `train` too, over those of another."""
+    train, default_train = (as_mapping(values.get("train", {})) for values in (section, defaults))
+    merged = {**defaults, **section}
+    if train is not None and default_train is not None:
+        merged["train"] = {**default_train, **train}
+    return merged

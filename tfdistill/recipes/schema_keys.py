@@ -6,10 +6,12 @@ import types
 import typing
 from dataclasses import dataclass
 
+from pydantic import Tag
 from pydantic.fields import FieldInfo
 
 from tfdistill.recipes.schema import Recipe
-from tfdistill.recipes.schema_types import Section
+from tfdistill.recipes.schema_schedules import SCHEDULES
+from tfdistill.recipes.schema_types import NAME, NUMBER, Section
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ def find_place(location):
     for part in location:
         annotation, _, _ = _unwrap(place.annotation)
         choices = sections(annotation)
+        member = _tagged(annotation, part)
+        if member is not None:
+            # What is no mapping and no list may be meant as either: then all that may stand here is told.
+            place = place if part in (NUMBER, NAME) else Place(place.path, member)
+            continue
         if len(choices) > 1:
             chosen = choices.get(part)
             if chosen is not None:
@@ -59,7 +66,7 @@ def find_place(location):
 def sections(annotation):
     """Returns {tag: section} of the sections that may stand here; the tag of a lone section is `None`."""
     annotation, _, _ = _unwrap(annotation)
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    members = [_unwrap(member)[0] for member in typing.get_args(annotation)] if _is_union(annotation) else [annotation]
     members = [member for member in members if isinstance(member, type) and issubclass(member, Section)]
     if len(members) == 1:
         return {None: members[0]}
@@ -83,7 +90,13 @@ def expectation(annotation, metadata=()):
     """
     annotation, metadata, is_optional = _unwrap(annotation, metadata)
     found = sections(annotation)
-    if found:
+    number = _number_in(annotation)
+    said = next((each for each in metadata if isinstance(each, str)), None)
+    if said is not None:
+        words = said
+    elif number is not None:
+        words = f"{expectation(number)}, or a mapping with {_tags(found)}"
+    elif found:
         keys = ", ".join(next(iter(found.values())).model_fields)
         words = f"a mapping with the keys {keys}" if len(found) == 1 else f"a mapping with {_tags(found)}"
     elif typing.get_origin(annotation) is typing.Literal:
@@ -98,7 +111,7 @@ def expectation(annotation, metadata=()):
     elif annotation is float:
         words = "a number" + _bounds(metadata)
     else:
-        words = next((said for said in metadata if isinstance(said, str)), "text")
+        words = "text"
     return words + (" or null" if is_optional else "")
 
 
@@ -108,8 +121,12 @@ def one_of(values):
 
 
 def every_key():
-    """Yields (key, type, default, description) of every key of a recipe, sections before what they hold."""
+    """Yields (key, type, default, description) of every key of a recipe, sections before what they hold.
+
+    An item of a list is "[]", a name of yours is "NAME". What may stand in the place of a number comes last.
+    """
     yield from _keys_below(Recipe, "")
+    yield from _keys_of_choices({tag_of(schedule)[1]: schedule for schedule in SCHEDULES}, "SCHEDULE")
 
 
 def _keys_below(section, prefix, skip=None):
@@ -117,15 +134,29 @@ def _keys_below(section, prefix, skip=None):
         if name == skip:
             continue
         key = prefix + name
-        found = sections(field.annotation)
+        extra = field.json_schema_extra or {}
+        if "keys_of" in extra:
+            yield key, f"a mapping with the keys of {extra['keys_of']}", "", field.description
+            continue
         annotation, _, _ = _unwrap(field.annotation)
-        held = sections(typing.get_args(annotation)[1]) if typing.get_origin(annotation) is dict else {}
-        words = "a mapping" if found or held else expectation(field.annotation, tuple(field.metadata))
-        default = "" if found and not field.is_required() else _default(field)
-        yield key, words, default, field.description or ""
-        if held:
-            found, key = held, f"{key}.NAME"
-        yield from _keys_of_choices(found, key)
+        found = {} if _number_in(annotation) is not None else sections(annotation)
+        below, place = _held(annotation)
+        held = sections(below) if below is not None else {}
+        if found or held:
+            words = "a list of mappings" if place == "[]" else "a mapping"
+        else:
+            words = expectation(field.annotation, tuple(field.metadata))
+        yield key, words, "" if found and not field.is_required() else _default(field), field.description or ""
+        yield from _keys_of_choices(held or found, key + place if held else key)
+
+
+def _held(annotation):
+    """(what an item of a list or of a mapping of names is, how its key is written)."""
+    if typing.get_origin(annotation) is dict:
+        return typing.get_args(annotation)[1], ".NAME"
+    if typing.get_origin(annotation) is tuple:
+        return typing.get_args(annotation)[0], "[]"
+    return None, ""
 
 
 def _keys_of_choices(found, key):
@@ -154,6 +185,21 @@ def _default(field):
     if isinstance(value, tuple):
         return "[" + ", ".join(str(item) for item in value) + "]"
     return {None: "null", "": "''"}.get(value, str(value))
+
+
+def _number_in(annotation):
+    """The type of the number that a section may stand in place of, or `None`."""
+    if not (_is_union(annotation) and sections(annotation)):
+        return None
+    return next((member for member in typing.get_args(annotation) if _unwrap(member)[0] is float), None)
+
+
+def _tagged(annotation, tag):
+    """The member of a union that pydantic calls so, or `None`."""
+    for member in typing.get_args(annotation) if _is_union(annotation) else ():
+        if any(isinstance(said, Tag) and said.tag == tag for said in _unwrap(member)[1]):
+            return member
+    return None
 
 
 def _tags(found):

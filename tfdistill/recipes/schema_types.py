@@ -3,9 +3,10 @@
 import os
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+NUMBER, NAME, LIST = "number", "name", "list"  # what pydantic calls the members of a union that are no mappings
 LARGEST_SEED = 2**31 - 3  # leaves room for the two students' seeds that follow it
 
 
@@ -54,6 +55,13 @@ Numbers = Annotated[tuple[float, ...], Field(strict=False), AfterValidator(disti
 # Kept absolute, so that a run does not mean other data when it is started from another folder.
 # (The plain text among what is said about a type is how messages call it.)
 FilePath = Annotated[Text, "a path", AfterValidator(_absolute)]
+FilePaths = Annotated[
+    tuple[FilePath, ...],
+    Field(strict=False, min_length=1),
+    "a path or a list of paths",
+    BeforeValidator(lambda paths: (paths,) if isinstance(paths, str) else paths),
+    AfterValidator(distinct),
+]
 RecipeName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100),

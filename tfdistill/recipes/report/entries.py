@@ -6,6 +6,7 @@ from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import dig, objects
 
 ROLES = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled student"}
+ASSISTANT = "assistant "  # and its number; as a class in the page it has the colour of "assistant"
 FORMATS = {
     "keras": "Keras",
     "saved_model": "SavedModel",
@@ -60,11 +61,22 @@ class Entry:
 
 
 def read_entries(metrics):
-    """Returns the `Entry` of every model and artifact: teacher, alone, distilled, in each the Keras model first."""
+    """Returns the `Entry` of every model and artifact: teacher, assistants, students, in each the Keras model first."""
     entries = [_model(model) for model in objects(metrics.get("models"))]
     entries += [_artifact(artifact) for artifact in objects(metrics.get("artifacts"))]
-    order = list(ROLES)
+    order = list(roles(entries))
     return sorted(entries, key=lambda entry: order.index(entry.role) if entry.role in order else len(order))
+
+
+def roles(entries):
+    """Returns {role: name} of all roles that have a colour, from teacher to student; the assistants as they come."""
+    assistants = {entry.role: entry.role for entry in entries if entry.role.startswith(ASSISTANT)}
+    return {"teacher": ROLES["teacher"], **assistants, **ROLES}
+
+
+def role_class(role):
+    """Returns the class of a role in the page: itself, or "other" for one that has no colour."""
+    return role if role in ROLES or role.startswith(ASSISTANT) else "other"
 
 
 def model_of(entries, role):

@@ -27,7 +27,7 @@ def figures(metrics, entries):
     """Returns the large figures: gap closed, times smaller, times faster, and the three AUCs."""
     summary = metrics.get("summary")
     smallest, faster = _factor(dig(summary, "size_ratio_smallest")), _factor(dig(summary, "speedup"))
-    gap = number(dig(summary, "gap_closed"))
+    gap = None if _is_noise(metrics, entries) else number(dig(summary, "gap_closed"))
     shown = [
         Figure(
             MISSING if gap is None else percent(gap).removesuffix("%"),
@@ -60,6 +60,12 @@ def _auc(role, metrics, entries):
     if model and model.auc:
         return model.auc.mean, model.auc.std, model.auc.count
     return number(dig(metrics, "summary", "auc", role)), None, 1
+
+
+def _is_noise(metrics, entries):
+    """Whether teacher and student alone are no further apart than the students alone among themselves."""
+    teacher, (alone, deviation, _) = _auc("teacher", metrics, entries)[0], _auc("alone", metrics, entries)
+    return None not in (teacher, alone, deviation) and teacher - alone <= deviation
 
 
 def _quality(metrics, entries):

@@ -2,7 +2,7 @@
 
 from tfdistill.recipes.report import formatting
 from tfdistill.recipes.report.charts import Line, Point, line_chart, scatter
-from tfdistill.recipes.report.entries import FORMATS, ROLES, model_of, row_names
+from tfdistill.recipes.report.entries import FORMATS, model_of, role_class, roles, row_names
 from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import objects
 
@@ -62,7 +62,7 @@ def _point(entry, name, x, names_role):
     return Point(
         x=x,
         y=entry.auc.mean,
-        role=entry.role if entry.role in ROLES else "other",
+        role=role_class(entry.role),
         format=entry.format,
         label=f"{role}, {own_name}" if names_role and own_name != entry.label else own_name,
         tooltip="\n".join(lines),
@@ -73,7 +73,8 @@ def _point(entry, name, x, names_role):
 
 def legend(entries):
     """Returns (roles, formats) that occur, as (key, name) pairs in their usual order."""
-    roles = [(role, name) for role, name in ROLES.items() if any(entry.role == role for entry in entries)]
+    present_roles = {entry.role for entry in entries}
+    shown_roles = [(role, name) for role, name in roles(entries).items() if role in present_roles]
     present = dict.fromkeys([*FORMATS, *(entry.format for entry in entries)])
     names = {"keras": "Keras model (bytes of its weights)", "saved_model": "SavedModel"}
     formats = [
@@ -81,7 +82,7 @@ def legend(entries):
         for key in present
         if any(entry.format == key for entry in entries)
     ]
-    return roles, formats
+    return shown_roles, formats
 
 
 def training_charts(metrics):
@@ -100,7 +101,7 @@ def _lines(model, key):
     for seed in objects(model.get("seeds")):
         pairs = [(number(epoch.get("epoch")), number(epoch.get(key))) for epoch in objects(seed.get("epochs"))]
         yield Line(
-            role=role if role in ROLES else "other",
+            role=role_class(role),
             label=_SHORT_ROLES.get(role, role),
             name=f"{model.get('label') or role}, seed {seed.get('seed', formatting.MISSING)}",
             values=[(x, y) for x, y in pairs if x is not None and y is not None],

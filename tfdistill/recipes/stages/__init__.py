@@ -1,8 +1,9 @@
-"""The stages of a run: data, teacher, soft targets, students alone, distilled students, export, evaluation."""
+"""The stages of a run: data, teacher, soft targets, assistants, students alone and distilled, export, evaluation."""
 
 from tfdistill import files
 from tfdistill.recipes.runner import Stage
-from tfdistill.recipes.stages import artifacts, data, students, teacher
+from tfdistill.recipes.stages import artifacts, data, soft_targets, students, teacher
+from tfdistill.recipes.stages.chain import chain
 from tfdistill.recipes.stages.common import student_stage
 
 ROLES = ("alone", "distilled")
@@ -24,20 +25,19 @@ def plan(recipe):
         Stage(
             "teacher",
             "teacher",
-            {**settings["teacher"], **evaluation, "content": _content(recipe.teacher.load)},
+            {**settings["teacher"], **evaluation, "content": [_content(path) for path in recipe.teacher.load or ()]},
             ("data",),
             teacher.work,
             recipe.seed,
         ),
-        Stage(
-            "soft_targets",
-            "soft targets",
-            settings["soft_targets"],
-            ("data", "teacher"),
-            teacher.label_work,
-            recipe.seed,
-        ),
     ]
+    links = chain(recipe)
+    for link in links:
+        stages.append(_labelling(link, settings["soft_targets"], recipe.seed))
+        if link.learner is not None:
+            title = f"teacher {link.learner.replace('_', ' ')}"
+            work = students.assistant_work(link)
+            stages.append(_distillation(link, link.learner, title, evaluation, work, recipe.seed))
     for seed in recipe.student_seeds:
         stages.append(
             Stage(
@@ -50,16 +50,8 @@ def plan(recipe):
             )
         )
     for seed in recipe.student_seeds:
-        stages.append(
-            Stage(
-                student_stage("distilled", seed),
-                f"distilled student, seed {seed}",
-                {"model": settings["student"]["model"], **settings["distill"], **evaluation},
-                ("data", "soft_targets"),
-                students.distilled_work(seed),
-                seed,
-            )
-        )
+        name, title = student_stage("distilled", seed), f"distilled student, seed {seed}"
+        stages.append(_distillation(links[-1], name, title, evaluation, students.distilled_work(seed), seed))
     trained = tuple(stage.name for stage in stages if stage.name.startswith(ROLES))
     stages.append(
         Stage("export", "export", settings["export"], ("data", "teacher", *trained), artifacts.export_work, recipe.seed)
@@ -75,6 +67,18 @@ def plan(recipe):
         )
     )
     return stages
+
+
+def _labelling(link, settings, seed):
+    by = "" if link.teacher == "teacher" else f" of {link.teacher.replace('_', ' ')}"
+    settings = {**settings, "layers": link.distill.teacher_layers}
+    needs = ("data", link.teacher)
+    return Stage(link.soft_targets, f"soft targets{by}", settings, needs, soft_targets.label_work(link), seed)
+
+
+def _distillation(link, name, title, evaluation, work, seed):
+    settings = {"model": link.model.model_dump(mode="json"), **link.distill.model_dump(mode="json"), **evaluation}
+    return Stage(name, title, settings, ("data", link.soft_targets), work, seed)
 
 
 def _content(path):

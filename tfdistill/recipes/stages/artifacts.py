@@ -6,6 +6,7 @@ import numpy as np
 
 from tfdistill.recipes.stages.common import MODEL, open_model, probability, student_stage
 from tfdistill.recipes.stages.data import open_dataset
+from tfdistill.recipes.stages.teacher import model_files
 
 INDEX = "artifacts.json"
 REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
@@ -26,7 +27,7 @@ def export_work(run, folder, tell):
     """
     recipe, dataset = run.recipe, open_dataset(run)
     calibration = _calibration_inputs(dataset, recipe)
-    jobs = [] if recipe.teacher.load else [("teacher", recipe.seed, [REFERENCE_FORMAT])]
+    jobs = [("teacher", recipe.seed, [REFERENCE_FORMAT])] if recipe.teacher.is_one_of_ours else []
     jobs.append(("alone", best_seed(run, "alone"), [REFERENCE_FORMAT]))
     jobs.append(("distilled", best_seed(run, "distilled"), recipe.export.formats))
     count, index = sum(len(formats) for *_, formats in jobs), []
@@ -50,7 +51,7 @@ def evaluation_work(run, folder, tell):
     rows = dataset.rows("test")
     inputs, label, user = dataset.inputs(rows), dataset.label[rows], dataset.user_row[rows]
     index = json.loads(run.path("export", INDEX).read_text(encoding="utf-8"))
-    keras_probability, records = {}, [] if run.recipe.teacher.load is None else [_loaded_teacher(run)]
+    keras_probability, records = {}, [] if run.recipe.teacher.is_one_of_ours else [_teacher_as_it_is(run)]
     for position, entry in enumerate(index):
         role, seed = entry["role"], entry["seed"]
         text = f"{LABELS[role]}, {FORMAT_LABELS[entry['format']]}"
@@ -98,21 +99,23 @@ def _calibration_inputs(dataset, recipe):
     return dataset.inputs(np.random.default_rng(recipe.seed).choice(rows, count, replace=False))
 
 
-def _loaded_teacher(run):
-    """The record of a teacher that came from outside: it is not exported anew, so it has a size and a quality only."""
+def _teacher_as_it_is(run):
+    """The record of a teacher that is not exported, since it was loaded or is several: it has a size and a quality."""
     from tfdistill.export import describe
 
-    path = run.recipe.teacher.load
-    contents = describe(path)
+    settings = run.recipe.teacher
+    paths = [str(path) for path in settings.load or model_files(run, "teacher")]
+    contents = [describe(path) for path in paths]
+    several = f", {len(paths)} models" if len(paths) > 1 else ""
     return {
-        "label": "teacher, as loaded",
+        "label": f"teacher, as loaded{several}" if settings.load else f"teacher{several}",
         "role": "teacher",
-        "format": "keras" if path.endswith(".keras") else "saved_model",
-        "path": path,
+        "format": "keras" if paths[0].endswith(".keras") else "saved_model",
+        "path": ", ".join(paths) if settings.load else "teacher",
         "seed": None,
-        "bytes": contents["bytes"],
-        "gzip_bytes": contents["gzip_bytes"],
-        "parameters": contents["parameters"],
+        "bytes": sum(one["bytes"] for one in contents),
+        "gzip_bytes": sum(one["gzip_bytes"] for one in contents),
+        "parameters": sum(one["parameters"] for one in contents),
         "flops": None,
         "test": run.result("teacher")["test"],
         "parity": None,

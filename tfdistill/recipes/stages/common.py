@@ -92,7 +92,7 @@ def summarise(epochs, predict, dataset, ndcg_k):
 
 
 def open_model(path):
-    """Reads a model that `finish` wrote."""
+    """Reads a model that `save_model` wrote."""
     import keras
 
     import tfdistill.models  # noqa: F401  (registers the layers that the file names)
@@ -100,16 +100,18 @@ def open_model(path):
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def finish(model, folder, epochs, dataset, ndcg_k):
-    """Writes a trained ranker into a stage's folder and returns its record.
+def save_model(model, path):
+    """Writes the model alone: a compiled one would carry its optimizer, twice its own size."""
+    plain = type(model).from_config(model.get_config())
+    plain.set_weights(model.get_weights())
+    plain.save(path)
 
-    The file holds the model alone: a compiled one would carry its optimizer, twice its own size.
-    """
+
+def finish(model, folder, epochs, dataset, ndcg_k):
+    """Writes a trained ranker into a stage's folder and returns its record."""
     from tfdistill.export.keras_contents import layer_table
     from tfdistill.training import predict_logits
 
-    plain = type(model).from_config(model.get_config())
-    plain.set_weights(model.get_weights())
-    plain.save(folder / MODEL)
+    save_model(model, folder / MODEL)
     record = summarise(epochs, lambda rows: predict_logits(model, dataset.inputs(rows)), dataset, ndcg_k)
     return {"parameters": model.count_params(), "layers": layer_table(model), **record}

@@ -1,115 +1,146 @@
-"""The teacher (trained here, or loaded) and the soft targets that it gives."""
+"""The teacher, one or several, trained here or loaded, and what is asked of it or of an assistant in its place."""
 
 import numpy as np
 
-from tfdistill.recipes.stages.common import MODEL, build_ranker, finish, summarise, train_on_labels
+from tfdistill.recipes.stages.common import MODEL, build_ranker, open_model, save_model, summarise, train_on_labels
 from tfdistill.recipes.stages.data import open_dataset
 
-SOFT_TARGETS = "soft_targets.npz"
+HARD_LABEL = "hard label"  # the column of a labelled row's label, for teachers that are weighed by it
+NO_LABEL = -1.0
 ROWS_AT_A_TIME = 1 << 18  # bounds the memory that the inputs of a long labelling take
 
 
 def work(run, folder, tell):
-    """Trains the teacher and writes it, or checks and scores the one that is loaded."""
-    dataset = open_dataset(run)
-    if run.recipe.teacher.load is None:
-        return _train(run.recipe, dataset, folder, tell)
+    """Trains the teacher, or several, and writes them, or checks what is loaded; and scores it."""
+    dataset, settings, ndcg_k = open_dataset(run), run.recipe.teacher, run.recipe.evaluate.ndcg_k
+    trained = [] if settings.load else _train(run.recipe, dataset, folder, tell)
+    teacher = Teacher(run, folder=folder)
+    teacher.check(dataset)
+    epochs = [epoch for one in trained for epoch in one["epochs"]]
+    record = summarise(epochs, lambda rows: teacher.rows(dataset, rows), dataset, ndcg_k)
+    if settings.is_one_of_ours:
+        return {**trained[0], **record}
+    if trained:
+        layers = [{**layer, "name": f"{k}/{layer['name']}"} for k, one in enumerate(trained) for layer in one["layers"]]
+        parameters = sum(one["parameters"] for one in trained)
+        return {**record, "epochs": [], "parameters": parameters, "layers": layers}
     from tfdistill.export import describe
 
-    teacher = Teacher(run)
-    teacher.check(dataset)
-    record = summarise([], lambda rows: teacher.rows(dataset, rows), dataset, run.recipe.evaluate.ndcg_k)
-    return {
-        "loaded": run.recipe.teacher.load,
-        "parameters": describe(run.recipe.teacher.load)["parameters"],
-        "layers": [],
-        **record,
-    }
-
-
-def label_work(run, folder, tell):
-    """Has the teacher label every training row and a pool of pairs that nobody rated.
-
-    soft_targets.npz holds rated_logits float32 [training rows, 1] in the order of `dataset.rows("train")` with
-    rated_example_id int64 [training rows], and for the pool unrated_user, unrated_item int32 [pool],
-    unrated_context_row int64 [pool] and unrated_logits float32 [pool, 1].
-    """
-    from tfdistill.data import sample_unrated
-
-    dataset, teacher = open_dataset(run), Teacher(run)
-    rated = dataset.rows("train")
-    pool = round(run.recipe.soft_targets.unrated_ratio * len(rated))
-    user, item, context_row = sample_unrated(dataset, pool, run.recipe.seed)
-
-    def progress(before):
-        return lambda done: tell(before + done, len(rated) + pool)
-
-    batch_size = run.recipe.soft_targets.batch_size
-    rated_logits = teacher.rows(dataset, rated, batch_size, progress(0))
-    unrated_logits = teacher.pairs(dataset, user, item, context_row, batch_size, progress(len(rated)))
-    np.savez(
-        folder / SOFT_TARGETS,
-        rated_example_id=dataset.example_id[rated],
-        rated_logits=rated_logits,
-        unrated_user=user,
-        unrated_item=item,
-        unrated_context_row=context_row,
-        unrated_logits=unrated_logits,
-    )
-    return {"rated": len(rated), "unrated": pool}
+    parameters = sum(describe(path)["parameters"] for path in settings.load)
+    return {"loaded": list(settings.load), "parameters": parameters, "layers": [], **record}
 
 
 class Teacher:
-    """The run's teacher, asked by rows or by pairs of the data set, whatever form of the inputs it reads."""
+    """The model of a stage, or several as one, asked by rows or by pairs of the data set in the form that it reads.
 
-    def __init__(self, run):
-        import tfdistill.models  # noqa: F401  (registers the layers that a teacher of ours names)
+    Args:
+        run: the run.
+        stage: "teacher", or that of an assistant.
+        folder: where the models are; default: the stage's.
+
+    Attributes:
+        ask: callable on a dict of tensors that returns logits.
+    """
+
+    def __init__(self, run, stage="teacher", folder=None):
         from tfdistill.teachers import load_teacher
         from tfdistill.training import inference
 
         settings = run.recipe.teacher
-        if settings.load is None:
-            self.raw, self._ask = False, load_teacher(run.path("teacher", MODEL))
+        self._raw = stage == "teacher" and settings.reads == "raw"
+        if stage == "teacher" and settings.load:
+            options = {"signature": settings.signature, "inputs": settings.inputs, "outputs": settings.outputs}
+            members = [load_teacher(path, **options) for path in settings.load]
         else:
-            self.raw = settings.reads == "raw"
-            self._ask = load_teacher(
-                settings.load, signature=settings.signature, inputs=settings.inputs, outputs=settings.outputs
-            )
-        self._infer = inference(self._ask)
+            members = [load_teacher(path) for path in model_files(run, stage, folder)]
+        self.ask = combined(settings, members) if stage == "teacher" else members[0]
+        self.reads_labels = isinstance(self.ask, _WeighedByLabels)
+        self._infer = inference(self.ask)
 
     def check(self, dataset):
         """Raises `UserError` where the teacher does not take these inputs or give one finite logit a row."""
         from tfdistill.teachers import check_teacher_outputs
 
-        check_teacher_outputs(self._ask, self._inputs(dataset, dataset.rows("train")[:64]), units=1)
+        check_teacher_outputs(self.ask, self.inputs(dataset, **dataset.pairs(dataset.rows("train")[:64])), units=1)
 
-    def rows(self, dataset, rows, batch_size=8192, progress=None):
+    def inputs(self, dataset, user_row, item_row, context_row):
+        """What the teacher reads of user-item pairs that need not be in the data."""
+        return (dataset.raw_pair_inputs if self._raw else dataset.pair_inputs)(user_row, item_row, context_row)
+
+    def rows(self, dataset, rows):
         """Logits float32 [n, 1] of interactions, by their row numbers."""
-        return self._logits(lambda part: self._inputs(dataset, rows[part]), len(rows), batch_size, progress)
+        return self.pairs(dataset, **dataset.pairs(rows))
 
-    def pairs(self, dataset, user, item, context_row, batch_size=8192, progress=None):
-        """Logits float32 [n, 1] of user-item pairs that need not be in the data."""
-        inputs = dataset.raw_pair_inputs if self.raw else dataset.pair_inputs
-        return self._logits(
-            lambda part: inputs(user[part], item[part], context_row[part]), len(user), batch_size, progress
-        )
-
-    def _inputs(self, dataset, rows):
-        return dataset.raw_inputs(rows) if self.raw else dataset.inputs(rows)
-
-    def _logits(self, inputs, count, batch_size, progress):
+    def pairs(self, dataset, user_row, item_row, context_row):
+        """Logits float32 [n, 1] of user-item pairs."""
         from tfdistill.training import predict_logits
 
-        pieces = [np.zeros((0, 1), np.float32)]
-        for start in range(0, count, ROWS_AT_A_TIME):
-            part = slice(start, min(start + ROWS_AT_A_TIME, count))
-            tell = None if progress is None else lambda done, before=start: progress(before + done)
-            pieces.append(predict_logits(self._infer, inputs(part), batch_size, tell))
+        columns, pieces = (user_row, item_row, context_row), [np.zeros((0, 1), np.float32)]
+        for start in range(0, len(user_row), ROWS_AT_A_TIME):
+            part = (column[start : start + ROWS_AT_A_TIME] for column in columns)
+            pieces.append(predict_logits(self._infer, self.inputs(dataset, *part)))
         return np.concatenate(pieces)
 
 
+def combined(settings, members):
+    """Returns one teacher of several, as the recipe's `teacher` wants it."""
+    from tfdistill.teachers import Ensemble
+
+    if len(members) == 1:
+        return members[0]
+    ensemble = Ensemble(members, combine=settings.combine, weights=settings.weights, task="binary")
+    return _WeighedByLabels(ensemble) if settings.weights == "confidence" else ensemble
+
+
+def model_files(run, stage, folder=None):
+    """The files of the models that a stage has trained."""
+    folder = run.path(stage) if folder is None else folder
+    if stage != "teacher" or run.recipe.teacher.is_one_of_ours:
+        return [folder / MODEL]
+    return [folder / f"model_{k}.keras" for k in range(run.recipe.teacher.count)]
+
+
+def fingerprint(run, stage):
+    """The identity of a stage's teacher: of models trained here their configuration and weights, of loaded ones files."""
+    from tfdistill.soft_targets import teacher_fingerprint
+
+    settings = run.recipe.teacher
+    if stage != "teacher":
+        return teacher_fingerprint(open_model(run.path(stage, MODEL)))
+    if settings.load:
+        members = list(settings.load)
+    else:
+        members = [open_model(path) for path in model_files(run, stage)]
+    teacher = combined(settings, members)
+    return teacher_fingerprint(teacher.ensemble if isinstance(teacher, _WeighedByLabels) else teacher)
+
+
+class _WeighedByLabels:
+    """An ensemble whose members count by how well they know the label of the row; rows without one weigh them alike."""
+
+    def __init__(self, ensemble):
+        self.ensemble = ensemble
+
+    def __call__(self, inputs):
+        return self.feature_outputs(inputs, [])[None]
+
+    def feature_outputs(self, inputs, names, training=False, labels=None):
+        inputs = dict(inputs)
+        return self.ensemble.feature_outputs(inputs, names, training, labels=inputs.pop(HARD_LABEL, None))
+
+
 def _train(recipe, dataset, folder, tell):
-    settings = recipe.teacher.train
-    model = build_ranker(recipe.teacher.model, settings, dataset)
-    epochs = train_on_labels(model, dataset, settings, recipe.seed, tell)
-    return finish(model, folder, epochs, dataset, recipe.evaluate.ndcg_k)
+    """Trains and writes the members; returns {parameters, layers, epochs} of each."""
+    import keras
+
+    from tfdistill.export.keras_contents import layer_table
+
+    settings, records = recipe.teacher, []
+    for k in range(settings.members):
+        if k:
+            keras.utils.set_random_seed(recipe.seed + k)
+        model = build_ranker(settings.model, settings.train, dataset)
+        epochs = train_on_labels(model, dataset, settings.train, recipe.seed + k, tell)
+        save_model(model, folder / (MODEL if settings.is_one_of_ours else f"model_{k}.keras"))
+        records.append({"parameters": model.count_params(), "layers": layer_table(model), "epochs": epochs})
+    return records

@@ -1,0 +1,64 @@
+"""A recipe that runs in seconds, and a finished run of it."""
+
+import os
+import shutil
+
+import pytest
+from rich.console import Console
+
+from tfdistill.recipes.loading import load_recipe
+
+TINY = """
+name: tiny
+seed: 1
+student_seeds: [1, 2]
+data: {source: synthetic, users: 200, items: 100, interactions: 6000}
+teacher:
+  model: {kind: dcn_v2, embedding_width: 8, cross_layers: 1, hidden_units: [16]}
+  train: {epochs: 2, batch_size: 256, dropout: 0.1}
+soft_targets: {unrated_ratio: 1}
+student:
+  model: {kind: mlp, embedding_width: 2, hidden_units: [8]}
+  train: {epochs: 2, batch_size: 256}
+distill: {unrated_ratio: 0.5, train: {epochs: 2}}
+export: {formats: [tflite_float32], calibration_examples: 256}
+evaluate: {latency_runs: 5}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The text of the recipe."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def quietly():
+    """Returns a function (recipe, output) -> run folder that prints nothing."""
+    from tfdistill.recipes.runner import run
+
+    def run_quietly(recipe, output):
+        with open(os.devnull, "w") as nowhere:
+            return run(recipe, output=output, quiet=True, console=Console(file=nowhere))
+
+    return run_quietly
+
+
+@pytest.fixture(scope="session")
+def recipe_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(recipe_file, quietly, tmp_path_factory):
+    """The folder of a finished run, not to be changed."""
+    return quietly(load_recipe(recipe_file), tmp_path_factory.mktemp("saved_models"))
+
+
+@pytest.fixture
+def copy_of_finished(finished, tmp_path):
+    """A copy of the finished run, with the folder of all runs that holds it."""
+    shutil.copytree(finished.parent.parent, tmp_path / "saved_models")
+    return tmp_path / "saved_models" / finished.parent.name / finished.name

@@ -1,0 +1,47 @@
+"""The models of a recipe and how they are trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tfdistill.recipes.schema_types import Count, Section, Widths
+
+
+class MLP(Section):
+    """Embeddings, dense layers, one logit."""
+
+    kind: Literal["mlp"] = Field(description="which model")
+    embedding_width: Count = Field(8, description="columns of every embedding table")
+    hidden_units: Widths = Field((64, 32), description="widths of the dense layers")
+
+
+class DCNV2(Section):
+    """Deep & Cross Network, version 2: explicit crosses of features beside dense layers."""
+
+    kind: Literal["dcn_v2"] = Field(description="which model")
+    embedding_width: Count = Field(32, description="columns of every embedding table")
+    cross_layers: Count = Field(3, description="number of crosses")
+    hidden_units: Widths = Field((256, 128), description="widths of the dense layers")
+
+
+Model = Annotated[MLP | DCNV2, Field(discriminator="kind")]
+
+
+class Training(Section):
+    """How a model is trained; the epoch with the best validation AUC is kept."""
+
+    epochs: Count = Field(10, description="passes over the training part")
+    batch_size: Count = Field(2048, description="rows a step")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="Adam's step size")
+    learning_rate_schedule: Literal["constant", "cosine"] = Field("cosine", description="cosine: falls to 0")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="share of every hidden layer dropped")
+    embedding_l2: Annotated[float, Field(ge=0)] = Field(0.0, description="weight of the squared norm of looked-up rows")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="decoupled decay of all weights, a step")
+
+
+class LabelTraining(Training):
+    """How a model is trained on hard labels, with one more task beside them if wanted."""
+
+    exposure_weight: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="weight of a second task in training, telling rated pairs from unrated ones; 0: none"
+    )

@@ -1,0 +1,72 @@
+"""A distillation tried on a few rows before anything is trained, so that a wrong layer does not cost hours."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tfdistill.errors import UserError
+from tfdistill.recipes.stages.chain import chain
+from tfdistill.recipes.stages.common import build_ranker
+from tfdistill.recipes.stages.data import open_dataset
+from tfdistill.recipes.stages.students import build_distiller, build_learner
+from tfdistill.recipes.stages.teacher import Teacher, combined
+from tfdistill.recipes.stages.transfer import cached_teacher
+
+LOGITS = "logits"
+ROWS = 8
+
+
+def rehearse(run):
+    """Computes every loss of every link of the chain once, with models that are not trained yet.
+
+    Raises:
+        UserError: for layers that do not exist, losses that cannot compare teacher and student, and schedules whose
+            durations come to the same step.
+    """
+    dataset = open_dataset(run)
+    rows = dataset.rows("train")[:ROWS]
+    inputs, label = dataset.inputs(rows), dataset.label[rows][:, None]
+    previous = None
+    for link in chain(run.recipe):
+        learner, steps_per_epoch = build_learner(link, dataset), _steps_per_epoch(link.distill, dataset)
+        ask = functools.cache(lambda layer, previous=previous: _answers(run, previous, layer, dataset, rows))
+        for position, loss in enumerate(link.distill.losses):
+            try:
+                answers = ask(loss.teacher_layer)
+                teacher = cached_teacher([layer for layer in answers if layer != LOGITS])
+                columns = dict(zip(teacher.columns, answers.values(), strict=True))
+                distiller = build_distiller(learner, teacher, link.distill, [loss], steps_per_epoch)
+                distiller.compile(loss="binary_crossentropy")
+                distiller.compute_loss({**inputs, **columns}, label)
+            except ValueError as error:
+                raise UserError(f"{link.key}.losses[{position}]: {' '.join(str(error).split())}") from error
+        previous = link
+
+
+def _answers(run, previous, layer, dataset, rows):
+    """{"logits": [n, 1], layer: ...}: what the teacher of a link would be stored to have said, had it been trained."""
+    if layer is None:
+        return {LOGITS: np.zeros((len(rows), 1), np.float32)}
+    from tfdistill.soft_targets import write_soft_targets
+
+    settings, inputs = run.recipe.teacher, dataset.inputs(rows)
+    if previous is not None:
+        teacher = build_learner(previous, dataset)
+    elif settings.load is None:
+        members = [build_ranker(settings.model, settings.train, dataset) for _ in range(settings.count)]
+        teacher = combined(settings, members)
+    else:
+        loaded = Teacher(run)
+        teacher, inputs = loaded.ask, loaded.inputs(dataset, **dataset.pairs(rows))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        answers = write_soft_targets(
+            Path(folder) / "rehearsal", teacher, inputs, np.arange(len(rows)), fingerprint="rehearsal", features=[layer]
+        )
+        return answers.lookup(np.arange(len(rows)))
+
+
+def _steps_per_epoch(distill, dataset):
+    rows = len(dataset.rows("train"))
+    return max((rows + round(distill.unrated_ratio * rows)) // distill.train.batch_size, 1)
