@@ -74,9 +74,7 @@ def test_the_teacher_is_asked_every_so_many_steps_and_labels_rule_between(eager)
     logs = run(distiller, 7, run_eagerly=eager)
     assert len(calls) == 3  # steps 0, 3 and 6
     asked = 0.25 * hard + 0.75 * 2.0
-    np.testing.assert_allclose(
-        [log["loss"] for log in logs], [asked, hard, hard, asked, hard, hard, asked], rtol=1e-5
-    )
+    np.testing.assert_allclose([log["loss"] for log in logs], [asked, hard, hard, asked, hard, hard, asked], rtol=1e-5)
 
 
 def test_the_mean_of_the_soft_loss_is_over_the_steps_that_asked():

@@ -7,7 +7,18 @@ from tfdistill._lazy import lazy_names
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "evaluation", "export", "losses", "models", "recipes", "schedules", "soft_targets", "teachers", "training")
+_MODULES = (
+    "data",
+    "evaluation",
+    "export",
+    "losses",
+    "models",
+    "recipes",
+    "schedules",
+    "soft_targets",
+    "teachers",
+    "training",
+)
 _HOMES = {name: f"tfdistill.{name}" for name in _MODULES} | {
     "Distiller": "tfdistill.distiller",
     "UserError": "tfdistill.errors",
