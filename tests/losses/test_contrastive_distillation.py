@@ -162,3 +162,13 @@ def test_the_configuration_round_trips_with_the_projectors():
     copy = keras.saving.deserialize_keras_object(config)
     assert copy.built and copy.count_params() == loss.count_params()
     assert keras.saving.serialize_keras_object(copy) == config
+
+
+def test_of_a_large_batch_evenly_spread_examples_stand_for_all():
+    features = np.random.default_rng(0).normal(size=(9, 3)).astype("float32")
+    loss, every = ContrastiveDistillation(dimension=4, examples=3), ContrastiveDistillation(dimension=4, examples=None)
+    for one in (loss, every):
+        one.build((None, 3), (None, 3))
+    every.set_weights(loss.get_weights())
+    some = every.compute_loss(features[::3], features[::3])
+    np.testing.assert_allclose(loss.compute_loss(features, features), some, rtol=1e-5)

@@ -5,8 +5,13 @@ from keras import ops
 
 from tfdistill.losses.base import DistillationLoss
 from tfdistill.losses.feature_vectors import as_vectors, unit_vectors, vector_width
-from tfdistill.losses.reduction import reduce_loss
-from tfdistill.losses.relations import check_same_examples, example_weights
+from tfdistill.losses.relations import (
+    among,
+    check_examples,
+    check_same_examples,
+    example_weights,
+    mean_over_examples,
+)
 from tfdistill.schedules import AdaptiveTemperature, check_temperature, resolve_temperature, serialize
 
 FAR_APART = -1e9  # a similarity that no exponential sees
@@ -39,6 +44,8 @@ class ContrastiveDistillation(DistillationLoss):
         student_layer_name: the same for the student.
         dimension: d, the dimension that both are projected to.
         temperature: τ, a positive number or a schedule of `tfdistill.schedules`.
+        examples: so many examples, spread evenly over the batch, stand for all of a larger batch, since the cost grows
+            with their square; `None` for all, which gives harder negatives.
 
     Raises:
         ValueError: for a dimension that is no whole positive number, a temperature that is not positive, an unknown
@@ -58,7 +65,15 @@ class ContrastiveDistillation(DistillationLoss):
 
     needs_build = True
 
-    def __init__(self, teacher_layer_name=None, student_layer_name=None, dimension=128, temperature=0.07, **kwargs):
+    def __init__(
+        self,
+        teacher_layer_name=None,
+        student_layer_name=None,
+        dimension=128,
+        temperature=0.07,
+        examples=256,
+        **kwargs,
+    ):
         super().__init__(teacher_layer_name=teacher_layer_name, student_layer_name=student_layer_name, **kwargs)
         if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
             raise ValueError(f"`dimension` must be a whole positive number. Received: dimension={dimension!r}")
@@ -68,6 +83,7 @@ class ContrastiveDistillation(DistillationLoss):
             )
         self.dimension = dimension
         self.temperature = check_temperature(temperature)
+        self.examples = check_examples("examples", examples)
 
     def build(self, teacher_shape, student_shape):
         """Makes both projectors; shapes as tuples."""
@@ -89,13 +105,20 @@ class ContrastiveDistillation(DistillationLoss):
         check_same_examples(teacher_outputs, student_outputs)
         if not self.built:
             self.build(tuple(teacher_outputs.shape), tuple(student_outputs.shape))
-        teacher = self.teacher_projector(ops.stop_gradient(as_vectors(teacher_outputs)))
-        student = self.student_projector(as_vectors(student_outputs))
+        teacher, student = ops.stop_gradient(as_vectors(teacher_outputs)), as_vectors(student_outputs)
+        weights, factor = example_weights(student, sample_weight)
+        teacher, student, weights = among(self.examples, teacher, student, weights)
+        teacher, student = self.teacher_projector(teacher), self.student_projector(student)
         temperature = resolve_temperature(self.temperature, step, teacher, student)
-        return reduce_loss(contrastive(teacher, student, temperature, sample_weight), sample_weight)
+        return factor * mean_over_examples(contrastive(teacher, student, temperature, weights), weights)
 
     def get_config(self):
-        return {**super().get_config(), "dimension": self.dimension, "temperature": serialize(self.temperature)}
+        return {
+            **super().get_config(),
+            "dimension": self.dimension,
+            "temperature": serialize(self.temperature),
+            "examples": self.examples,
+        }
 
     def _projector(self, role, shape):
         width = vector_width(shape)

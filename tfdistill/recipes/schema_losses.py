@@ -178,6 +178,7 @@ class ContrastiveDistillation(FeatureLoss):
     kind: Literal["contrastive_distillation"] = Field(description="which loss")
     dimension: Count = Field(128, description="what both sides are projected to")
     temperature: PlainTemperature = Field(0.07, description="of the similarities")
+    examples: Count | None = Field(256, description="examples of a batch that are compared; null: all")
 
 
 AnyLoss = Annotated[
