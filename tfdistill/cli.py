@@ -22,7 +22,7 @@ examples:
   tfdistill recipes                          what there is to run
   tfdistill recipes quickstart > mine.yaml   a recipe to start from
   tfdistill validate mine.yaml               is it right?
-  tfdistill run mine.yaml --set distill.temperature=2
+  tfdistill run mine.yaml --set distill.student_loss_weight=0.2
 
 `tfdistill COMMAND --help` tells more."""
 DONE, USER_MISTAKE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
