@@ -21,6 +21,7 @@ FEATURE = "hidden_1"
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--xla", action="store_true", help="compile every step with XLA")
+    parser.add_argument("--cpu", action="store_true", help="CPU seconds of all threads, for machines that throttle")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"pairs of rounds, default {ROUNDS}")
     arguments = parser.parse_args()
     import_quietly()
@@ -42,17 +43,19 @@ def main():
     machine = describe_environment()
     print(
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {machine['processor']}, {machine['cores']} cores; "
-        f"batch {BATCH}, {STEPS} steps a round, {arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}"
+        f"batch {BATCH}, {STEPS} steps a round, {arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}, "
+        f"{'CPU' if arguments.cpu else 'wall'} time"
     )
     print(f"teacher {teacher.count_params():,} parameters, {ratio:.1f} times the student's")
     for run in jobs.values():
         run()  # traces
+    clock = time.process_time if arguments.cpu else time.perf_counter
     seconds = {name: [] for name in jobs}
     for _ in range(arguments.rounds):
         for name, run in jobs.items():
-            started = time.perf_counter()
+            started = clock()
             run()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(clock() - started)
     for name, times in seconds.items():
         milliseconds = 1000 * statistics.median(times) / STEPS
         print(f"{name:42} {milliseconds:7.2f} ms a step {BATCH / milliseconds:8.0f} thousand examples/s")
