@@ -3,12 +3,12 @@
 import dataclasses
 import itertools
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tfdistill import files
+from tfdistill.recipes.environment import describe_environment
 from tfdistill.teachers import CachedTeacher
 
 TUNING_SEED = 101
@@ -82,10 +82,7 @@ class Results:
 
     def write(self):
         self.content["environment"] = environment()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.content, indent=1) + "\n")
-        temporary.replace(self.path)
+        files.write_json(self.path, self.content)
 
 
 class Study:
@@ -136,25 +133,12 @@ class Study:
 
 def environment():
     """Versions and machine."""
-    import keras
     import sklearn
-    import tensorflow as tf
 
-    import tfdistill
-
+    machine = describe_environment()
+    versions = {name: machine["versions"][name] for name in ("tfdistill", "tensorflow", "keras")}
     return {
-        "tfdistill": tfdistill.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
+        **versions,
         "scikit-learn": sklearn.__version__,
-        "python": platform.python_version(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
+        **{name: machine[name] for name in ("python", "processor", "cores")},
     }
-
-
-def processor():
-    """The processor's name, as far as the system tells."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
