@@ -13,6 +13,7 @@ _MODULES = (
     "export",
     "losses",
     "models",
+    "parametrize",
     "recipes",
     "schedules",
     "soft_targets",

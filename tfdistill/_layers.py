@@ -1,4 +1,4 @@
-"""Finding layers of a model by name, by path or as objects, and reading what they compute in a forward pass."""
+"""Finding layers of a model by name, by path or as objects; reading, and replacing, what they compute."""
 
 import contextlib
 import difflib
@@ -9,7 +9,7 @@ import threading
 import keras
 import tensorflow as tf
 
-OUTPUT, ATTENTION_SCORES = "output", "attention_scores"
+OUTPUT, ATTENTION_SCORES, REPLACEMENT = "output", "attention_scores", "replacement"
 
 _HOOKING = threading.Lock()
 
@@ -108,12 +108,29 @@ def recording(readings):
     was called several times, not at all, or inside a loop.
     """
     records = {key: [] for key in readings}
+    with _listening((layer, reading, records[key].append) for key, (layer, reading) in readings.items()):
+        yield lambda: {key: _only(calls, readings[key][0]) for key, calls in records.items()}
+
+
+def replacing(functions):
+    """A context in which layers return something else, which is what `recording` sees of them, too.
+
+    Args:
+        functions: pairs (layer, function of an output tensor that returns another of its shape). Attention scores, and
+            what is no floating-point tensor, stay as they are.
+    """
+    return _listening((layer, REPLACEMENT, function) for layer, function in functions)
+
+
+@contextlib.contextmanager
+def _listening(listeners):
+    """While the context lasts, functions hear of the calls of layers: triples (layer, reading, function)."""
     me = threading.get_ident()  # replicas of a distribution strategy run the same layers in threads of their own
     hooked = []
     try:
-        for key, (layer, reading) in readings.items():
-            hooked.append((layer, *_hook(layer, (me, reading, records[key].append))))
-        yield lambda: {key: _only(calls, readings[key][0]) for key, calls in records.items()}
+        for layer, reading, function in listeners:
+            hooked.append((layer, *_hook(layer, (me, reading, function))))
+        yield
     finally:
         for layer, method, listener in hooked:
             _unhook(layer, method, listener)
@@ -180,16 +197,38 @@ def _telling(call, replaced):
         if scores_heard:
             kwargs["return_attention_scores"] = True
         returned = scores = call(*args, **kwargs)
-        if scores_heard:
+        if scores_heard or (gives_scores and scores_asked):
             output, scores = returned
+            returned = (_replaced(output, heard), scores) if scores_asked else _replaced(output, heard)
             scores = _masked_like_queries(scores, args, kwargs)
-            returned = returned if scores_asked else output
+        else:
+            returned = scores = _replaced(returned, heard)
         for reading, tell in heard:
-            tell(scores if reading == ATTENTION_SCORES else returned)
+            if reading != REPLACEMENT:
+                tell(scores if reading == ATTENTION_SCORES else returned)
         return returned
 
     tell_and_return.listeners, tell_and_return.replaced = [], replaced
     return tell_and_return
+
+
+def _replaced(returned, heard):
+    """What a layer returns with the replacements heard, every one of its floating-point tensors through each."""
+    functions = [function for reading, function in heard if reading == REPLACEMENT]
+    if not functions:
+        return returned
+
+    def through(output):
+        if not keras.ops.is_tensor(output) or "float" not in keras.backend.standardize_dtype(output.dtype):
+            return output
+        mask = getattr(output, "_keras_mask", None)
+        for function in functions:
+            output = function(output)
+        if mask is not None:
+            output._keras_mask = mask
+        return output
+
+    return keras.tree.map_structure(through, returned)
 
 
 def _masked_like_queries(scores, args, kwargs):

@@ -58,8 +58,7 @@ class MovieLens:
                 f"{settings.batch_size:,}, learning rate {settings.learning_rate:g} and embedding_l2 {settings.embedding_l2:g}",
                 f"(alone: embedding_l2 {self.recipe.student.train.embedding_l2:g}), which tune_students.py found; the best",
                 "epoch by validation AUC. Tuned here is one more setting, with three values. Unrated pairs: as many as",
-                "rated ones, drawn once. Feature losses read the last hidden layer of either model, beside KD; the",
-                "contrastive one is left out: at this batch it takes ten times as long as all the others.",
+                "rated ones, drawn once. Feature losses read the last hidden layer of either model, beside KD.",
             ],
         }
 

@@ -59,4 +59,5 @@ METHODS = [
     with_feature("KD + hint (hidden)", losses.HintDistillation, (0.01, 0.1, 1.0)),
     with_feature("KD + SP (hidden)", losses.SimilarityPreserving, (3.0, 30.0, 300.0)),
     with_feature("KD + RKD (hidden)", losses.RelationalDistillation, (0.001, 0.01, 0.1)),
+    with_feature("KD + contrastive (hidden)", losses.ContrastiveDistillation, (0.01, 0.03, 0.1)),
 ]

@@ -1,0 +1,279 @@
+"""`Parametrized`: a model, or a layer, whose weights and outputs go through transforms."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from tfdistill._layers import model_inputs, model_output, replacing
+from tfdistill.parametrize.scope import WeightScope
+from tfdistill.parametrize.transforms import assign
+from tfdistill.parametrize.weights import weights_of
+
+
+@keras.saving.register_keras_serializable(package="tfdistill")
+class Parametrized(keras.Model):
+    """Runs a model, or a layer, with transforms on its weights and on its layers' outputs.
+
+    The model inside is as it was, of its own class, with its own variables: it is trained through the wrapper under
+    `fit`, a `Distiller` or a custom loop, saved and loaded with it, and given back by `strip`. Made by `parametrize`.
+
+    Args:
+        model: `keras.Model` of any kind, or a layer.
+        weight_transforms: pairs (index in `model.variables`, `WeightTransform`).
+        output_transforms: pairs (index in the list of the model and all layers below it, `OutputTransform`).
+        name: by default that of the model.
+
+    Attributes:
+        model: what is wrapped.
+    """
+
+    def __init__(self, model, weight_transforms=(), output_transforms=(), name=None):
+        super().__init__(name=name or model.name, autocast=False)
+        self.supports_masking = True
+        self.model = model
+        self._choices = []  # what to attach once the model has its variables
+        self._weight_places, self.weight_transforms = _unzipped(weight_transforms)
+        self._output_places, self.output_transforms = _unzipped(output_transforms)
+        self._are_transforms_built = False
+        self._uninitialized = []  # places of transforms, in weight_transforms, that wait for Keras to make their weights
+        if _is_built(model):
+            self._attach()
+
+    def again(self):
+        """Another wrapper of the same model with the same transforms, to which more can be added."""
+        weights = zip(self._weight_places, self.weight_transforms, strict=True)
+        outputs = zip(self._output_places, self.output_transforms, strict=True)
+        other = Parametrized(self.model, weights, outputs, name=self.name)
+        other._choices = list(self._choices)
+        return other
+
+    def choose(self, choose_weights=None, choose_outputs=None):
+        """Adds transforms; see `parametrize`."""
+        self._choices.append((choose_weights, choose_outputs))
+        if _is_built(self.model):
+            self._attach()
+
+    def __call__(self, *args, **kwargs):
+        if not self._is_attached:
+            if not _is_built(self.model):
+                with keras.name_scope(self.model.name):
+                    self.model(*args, **kwargs)  # makes its variables
+            self._attach()
+        self._initialize_transforms()
+        return super().__call__(*args, **kwargs)
+
+    def call(self, *args, training=None, **kwargs):
+        values = self._weight_values(training=bool(training))
+        if training is not None and _takes_training(self.model):
+            kwargs["training"] = training
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(WeightScope(values, self.model._flatten_layers()))
+            if self.output_transforms:
+                stack.enter_context(replacing(self._output_functions(bool(training))))
+            return self.model(*args, **kwargs)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # the model inside has put its masks on its outputs
+
+    def transformed(self):
+        """Yields (`Weight`, its transforms in the order of application) of all weights that have some."""
+        weights = {weight.index: weight for weight in weights_of(self.model)}
+        for place, transforms in self._transforms_by_place().items():
+            yield weights[place], transforms
+
+    def transformed_outputs(self):
+        """Yields (layer, `OutputTransform`) of all layers whose outputs are transformed."""
+        layers = self.model._flatten_layers()
+        for place, transform in zip(self._output_places, self.output_transforms, strict=True):
+            yield layers[place], transform
+
+    def transformed_values(self):
+        """{index in `model.variables`: the value that the model computes with outside training, a tensor}."""
+        values = self._weight_values(training=False)
+        return {place: value for place, (_, value) in zip(self._transforms_by_place(), values, strict=True)}
+
+    def get_layer(self, name=None, index=None):
+        """A layer of the model inside."""
+        return self.model.get_layer(name=name, index=index)
+
+    @property
+    def inputs(self):
+        """The symbolic inputs of the model inside; `None` unless it is functional."""
+        return getattr(self.model, "inputs", None)
+
+    @property
+    def outputs(self):
+        """The symbolic outputs of the model inside; `None` unless it is functional."""
+        return getattr(self.model, "outputs", None)
+
+    @property
+    def input(self):
+        """The symbolic input, or structure of inputs, of the functional model inside."""
+        return model_inputs(self.model)
+
+    @property
+    def output(self):
+        """The symbolic output, or structure of outputs, of the functional model inside."""
+        return model_output(self.model)
+
+    @property
+    def output_names(self):
+        """The names of the outputs of the functional model inside."""
+        return getattr(self.model, "output_names", None)
+
+    def get_config(self):
+        if self._choices:
+            raise ValueError(
+                f"{self.name!r} has not been built, so its transforms are not known. Call it on a batch before saving."
+            )
+        write = keras.saving.serialize_keras_object
+        weights = zip(self._weight_places, self.weight_transforms, strict=True)
+        outputs = zip(self._output_places, self.output_transforms, strict=True)
+        return {
+            "name": self.name,
+            "model": write(self.model),
+            "weight_transforms": [[place, write(transform)] for place, transform in weights],
+            "output_transforms": [[place, write(transform)] for place, transform in outputs],
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        def read(one):
+            return keras.saving.deserialize_keras_object(one, custom_objects=custom_objects)
+
+        weights = [(place, read(transform)) for place, transform in config["weight_transforms"]]
+        outputs = [(place, read(transform)) for place, transform in config["output_transforms"]]
+        return cls(read(config["model"]), weights, outputs, name=config["name"])
+
+    @property
+    def _is_attached(self):
+        return self._are_transforms_built and not self._choices
+
+    def _attach(self):
+        """Makes the state of the transforms, those chosen by now included."""
+        if not self._are_transforms_built:
+            self._build_loaded_transforms()
+        choices, self._choices = self._choices, []
+        for choose_weights, choose_outputs in choices:
+            if choose_weights is not None:
+                self._attach_weights(choose_weights)
+            if choose_outputs is not None:
+                self._attach_outputs(choose_outputs)
+        self._initialize_transforms()
+        self.built = True
+
+    def _build_loaded_transforms(self):
+        variables = self.model.variables
+        for place, transform in zip(self._weight_places, self.weight_transforms, strict=True):
+            if not transform.built:
+                transform.build(tuple(variables[place].shape))
+        for transform in self.output_transforms:
+            if not transform.built:
+                transform.build(None)
+        self._are_transforms_built = True
+
+    def _attach_weights(self, choose):
+        for weight in weights_of(self.model):
+            transform = choose(weight)
+            if transform is None:
+                continue
+            transform.build(tuple(weight.variable.shape))
+            self._weight_places.append(weight.index)
+            self.weight_transforms.append(transform)
+            self._uninitialized.append(len(self.weight_transforms) - 1)
+
+    def _initialize_transforms(self):
+        """Sets the state of new transforms, once their weights have values: while it works out shapes Keras makes none."""
+        variables = self.model.variables
+        if any(variables[self._weight_places[place]]._value is None for place in self._uninitialized):
+            return
+        with tf.init_scope():
+            for place in self._uninitialized:
+                transform, weight_place = self.weight_transforms[place], self._weight_places[place]
+                value = ops.convert_to_tensor(variables[weight_place].value)
+                for before in self._transforms_by_place()[weight_place]:
+                    if before is transform:
+                        break
+                    value = before(value, training=False)
+                transform.initialize(ops.convert_to_numpy(value))
+        self._uninitialized = []
+
+    def _attach_outputs(self, choose):
+        places = {id(layer): place for place, layer in enumerate(self.model._flatten_layers())}
+        for layer, transform in choose(self.model):
+            transform.build(None)
+            self._output_places.append(places[id(layer)])
+            self.output_transforms.append(transform)
+
+    def _weight_values(self, training):
+        """Pairs (variable, what it reads as); in training the states of the transforms move on."""
+        variables, values = self.model.variables, []
+        for place, transforms in self._transforms_by_place().items():
+            variable = variables[place]
+            value = ops.convert_to_tensor(variable.value)
+            for transform in transforms:
+                value = transform(value, training=training)
+                if training and transform.writes_back:
+                    assign(variable, value)
+                    value = ops.convert_to_tensor(variable.value)
+            values.append((variable, value))
+        return values
+
+    def _transforms_by_place(self):
+        """{index in `model.variables`: its transforms in the order of application}."""
+        by_place = {}
+        for place, transform in zip(self._weight_places, self.weight_transforms, strict=True):
+            by_place.setdefault(place, []).append(transform)
+        return {place: sorted(by_place[place], key=lambda transform: transform.order) for place in sorted(by_place)}
+
+    def _output_functions(self, training):
+        def through(transform):
+            return lambda output: transform(output, training=training)
+
+        return [(layer, through(transform)) for layer, transform in self.transformed_outputs()]
+
+
+def parametrize(model, choose_weights=None, choose_outputs=None):
+    """Puts transforms on the weights, and on the layers' outputs, of a model.
+
+    Args:
+        model: `keras.Model` of any kind, a layer, or what this function returned: transforms are then added to those
+            that are there, and take effect in the order of their `order`.
+        choose_weights: function of a `Weight` that returns a new `WeightTransform`, or `None` for a weight that stays
+            as it is.
+        choose_outputs: function of the built model that returns pairs (layer, new `OutputTransform`).
+
+    Returns: `Parametrized`; compile it before training. If the model is not built, choices are made when it is.
+
+    Raises:
+        ValueError: for what is neither a Keras 3 model nor a layer.
+    """
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(
+            f"`model` must be a Keras 3 model or layer. Received: {model!r} of type {type(model).__name__}"
+        )
+    parametrized = model.again() if isinstance(model, Parametrized) else Parametrized(model)
+    parametrized.choose(choose_weights, choose_outputs)
+    return parametrized
+
+
+def parametrized_parts(model):
+    """Every `Parametrized` in a model, the model itself and the student of a distiller included."""
+    if not isinstance(model, keras.layers.Layer):
+        return []
+    return [layer for layer in model._flatten_layers() if isinstance(layer, Parametrized)]
+
+
+def _unzipped(pairs):
+    pairs = list(pairs)
+    return [int(place) for place, _ in pairs], [transform for _, transform in pairs]
+
+
+def _is_built(model):
+    return model.built and all(layer.built for layer in model._flatten_layers())
+
+
+def _takes_training(model):
+    return getattr(model, "_call_has_training_arg", True)
