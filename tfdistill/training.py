@@ -24,7 +24,17 @@ def make_optimizer(settings, steps):
 
 
 def train(
-    model, epoch_columns, settings, *, seed, rows_per_epoch, score, transform=None, loss_weights=None, on_progress=None
+    model,
+    epoch_columns,
+    settings,
+    *,
+    seed,
+    rows_per_epoch,
+    score,
+    transform=None,
+    loss_weights=None,
+    on_progress=None,
+    first_kept=0,
 ):
     """Trains `model` for `settings.epochs` epochs and leaves it with the weights of the best one.
 
@@ -40,6 +50,7 @@ def train(
         transform: applied to the x of every batch, such as `data.pair_expander(dataset)`.
         loss_weights: one number an output, for a model with several.
         on_progress: called as (examples done, examples in all) while it runs.
+        first_kept: the first epoch, from 0, whose weights may be kept; those before it are on the way there.
 
     Raises:
         UserError: an epoch has fewer rows than a batch, or the loss is no longer a number.
@@ -75,7 +86,7 @@ def train(
                 f"`train.learning_rate` for this model; it is {settings.learning_rate:g}."
             )
         auc = score()
-        if auc > best_auc:
+        if epoch >= first_kept and auc > best_auc:
             best_auc, best_weights = auc, model.get_weights()
         records.append(
             {

@@ -11,6 +11,7 @@ from tfdistill.errors import UserError
 from tfdistill.export.graph_flops import graph_cost
 from tfdistill.export.serving import input_structure, serving_module
 from tfdistill.export.sizes import gzip_bytes
+from tfdistill.parametrize import plain_model
 from tfdistill.teachers.keras_file import read_model
 
 
@@ -55,7 +56,7 @@ def layer_table(model):
     [{'name': 'logits', 'kind': 'Dense', 'parameters': 5, 'bytes': 20}]
     """
     rows = []
-    for layer in model.layers:
+    for layer in plain_model(model).layers:
         elements = {id(variable): math.prod(variable.shape) for variable in layer.weights}
         if sum(elements.values()):
             sizes = [elements[id(variable)] * tf.as_dtype(variable.dtype).size for variable in layer.weights]

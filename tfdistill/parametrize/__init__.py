@@ -12,6 +12,7 @@ _HOMES = {
     "WeightTransform": "tfdistill.parametrize.transforms",
     "assign": "tfdistill.parametrize.transforms",
     "parametrize": "tfdistill.parametrize.model",
+    "plain_model": "tfdistill.parametrize.model",
     "parametrized_parts": "tfdistill.parametrize.model",
     "strip": "tfdistill.parametrize.stripping",
     "weights_of": "tfdistill.parametrize.weights",

@@ -266,6 +266,11 @@ def parametrized_parts(model):
     return [layer for layer in model._flatten_layers() if isinstance(layer, Parametrized)]
 
 
+def plain_model(model):
+    """The model inside, of what `parametrize` returned; any other model itself."""
+    return model.model if isinstance(model, Parametrized) else model
+
+
 def _unzipped(pairs):
     pairs = list(pairs)
     return [int(place) for place, _ in pairs], [transform for _, transform in pairs]

@@ -2,9 +2,11 @@
 
 import statistics
 
+from tfdistill.recipes.roles import base_role, role_label
 from tfdistill.recipes.stages import student_stage
-from tfdistill.recipes.stages.artifacts import LABELS, REFERENCE_FORMAT
+from tfdistill.recipes.stages.artifacts import REFERENCE_FORMAT
 from tfdistill.recipes.stages.chain import chain
+from tfdistill.recipes.stages.compress import compressions
 
 FORMAT = 1
 
@@ -12,12 +14,13 @@ FORMAT = 1
 def collect(run):
     """Returns the content of metrics.json from the results of the finished stages of `run`."""
     teacher, alone, distilled = _teacher(run), _students(run, "alone"), _students(run, "distilled")
+    compressed = [_students(run, one.role) for one in compressions(run.recipe)]
     artifacts = run.result("evaluation")["artifacts"]
     return {
         "format": FORMAT,
         "task": "click-through",
         "data": run.result("data"),
-        "models": [teacher, *_assistants(run), alone, distilled],
+        "models": [teacher, *_assistants(run), alone, distilled, *compressed],
         "artifacts": artifacts,
         "summary": _summary(teacher, alone, distilled, artifacts),
     }
@@ -59,7 +62,7 @@ def _model(role, label, results, seeds):
 
 
 def _teacher(run):
-    return _model("teacher", LABELS["teacher"], [run.result("teacher")], [run.recipe.seed])
+    return _model("teacher", role_label("teacher"), [run.result("teacher")], [run.recipe.seed])
 
 
 def _assistants(run):
@@ -73,7 +76,7 @@ def _assistants(run):
 
 def _students(run, role):
     seeds = run.recipe.student_seeds
-    return _model(role, LABELS[role], [run.result(student_stage(role, seed)) for seed in seeds], seeds)
+    return _model(role, role_label(role), [run.result(student_stage(role, seed)) for seed in seeds], seeds)
 
 
 def _summary(teacher, alone, distilled, artifacts):
@@ -81,7 +84,7 @@ def _summary(teacher, alone, distilled, artifacts):
     by_seed = [_gap_closed(auc["teacher"], auc["alone"], seed["test"]["auc"]) for seed in distilled["seeds"]]
     reference = {entry["role"]: entry for entry in artifacts if entry["format"] == REFERENCE_FORMAT}
     big = reference.get("teacher") or next((entry for entry in artifacts if entry["role"] == "teacher"), None)
-    students = [entry for entry in artifacts if entry["role"] == "distilled"]
+    students = [entry for entry in artifacts if base_role(entry["role"]) == "distilled"]
     small = reference.get("distilled") or students[0]
     smallest = min(students, key=lambda entry: entry["bytes"])
     return {

@@ -89,8 +89,8 @@ class Run:
 def run(recipe, *, output="saved_models", quiet=False, console=None):
     """Runs `recipe` and returns the run folder, `output/<recipe>/<run>`.
 
-    A stage whose settings and inputs are unchanged is not run again, be it in this run folder or in another run of the
-    same recipe. Every stage begins from its own seed, so a run that was killed and continued ends with the numbers of
+    A stage whose settings and inputs are unchanged is not run again, be it in this run folder or in another run in
+    `output`, of this recipe or another. Every stage begins from its own seed, so a run that was killed and continued ends with the numbers of
     one that was not.
 
     Args:
@@ -180,8 +180,8 @@ def _key(stage, keys):
 
 
 def _take_from_another_run(folder, name, key):
-    """Links a finished stage with this key from a sibling run; returns its record, or `None` where there is none."""
-    for path in sorted(folder.parent.glob("*/manifest.json")):
+    """Links a finished stage with this key from another run, of any recipe; returns its record, or `None`."""
+    for path in sorted(folder.parent.parent.glob("*/*/manifest.json")):
         if path.parent == folder:
             continue
         try:

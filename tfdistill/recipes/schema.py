@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from tfdistill.recipes.schema_compress import AnyStep, with_training_defaults
 from tfdistill.recipes.schema_data import Data
 from tfdistill.recipes.schema_losses import AnyLoss, LogitsDistillation
 from tfdistill.recipes.schema_models import MLP, LabelTraining, Model, Training
@@ -119,6 +120,10 @@ class Recipe(Section):
     assistants: Annotated[tuple[Assistant, ...], Field(strict=False)] = Field(
         (), description="models between teacher and student, the first learns from the teacher"
     )
+    compress: Annotated[tuple[AnyStep, ...], Field(strict=False)] = Field(
+        (),
+        description="what makes the students smaller after that, one step after another, with and without the teacher",
+    )
     export: Export = Field(default_factory=Export, description="the files made of the students")
     evaluate: Evaluate = Field(default_factory=Evaluate, description="how everything is measured")
 
@@ -138,6 +143,8 @@ class Recipe(Section):
         if alone is not None:
             alone = {key: value for key, value in alone.items() if key in Training.model_fields}
             values["distill"] = distill = _with_defaults(distill, {"train": alone})
+        if isinstance(values.get("compress"), list | tuple):
+            values["compress"] = with_training_defaults(values["compress"], distill, student)
         if isinstance(values.get("assistants"), list | tuple):
             values["assistants"] = [_taught_like(assistant, distill) for assistant in values["assistants"]]
         return values

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import dig, objects
+from tfdistill.recipes.roles import ASSISTANT, base_role, role_label
+from tfdistill.recipes.roles import LABELS as ROLES
 
-ROLES = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled student"}
-ASSISTANT = "assistant "  # and its number; as a class in the page it has the colour of "assistant"
 FORMATS = {
     "keras": "Keras",
     "saved_model": "SavedModel",
@@ -65,18 +65,27 @@ def read_entries(metrics):
     entries = [_model(model) for model in objects(metrics.get("models"))]
     entries += [_artifact(artifact) for artifact in objects(metrics.get("artifacts"))]
     order = list(roles(entries))
-    return sorted(entries, key=lambda entry: order.index(entry.role) if entry.role in order else len(order))
+    steps = list(dict.fromkeys(entry.role for entry in entries))
+
+    def place(entry):
+        base = base_role(entry.role)
+        return order.index(base) if base in order else len(order), steps.index(entry.role)
+
+    return sorted(entries, key=place)
 
 
 def roles(entries):
-    """Returns {role: name} of all roles that have a colour, from teacher to student; the assistants as they come."""
+    """Returns {role: name} of all roles that have a colour, from teacher to student; the assistants as they come.
+
+    A student that was compressed ("distilled prune") has the colour of what it was made from.
+    """
     assistants = {entry.role: entry.role for entry in entries if entry.role.startswith(ASSISTANT)}
     return {"teacher": ROLES["teacher"], **assistants, **ROLES}
 
 
 def role_class(role):
-    """Returns the class of a role in the page: itself, or "other" for one that has no colour."""
-    return role if role in ROLES or role.startswith(ASSISTANT) else "other"
+    """Returns the classes of a role in the page: its words, the first of which has a colour, or "other"."""
+    return role if base_role(role) in ROLES or role.startswith(ASSISTANT) else "other"
 
 
 def model_of(entries, role):
@@ -107,7 +116,7 @@ def _model(model):
     seeds = [number(dig(seed, "test", "auc")) for seed in objects(model.get("seeds"))]
     role = str(model.get("role"))
     return Entry(
-        label=str(model.get("label") or ROLES.get(role, role)),
+        label=str(model.get("label") or role_label(role)),
         role=role,
         format="keras",
         is_model=True,
@@ -120,7 +129,7 @@ def _model(model):
 
 def _artifact(artifact):
     role, format_name = str(artifact.get("role")), str(artifact.get("format"))
-    fallback = f"{ROLES.get(role, role)}, {FORMATS.get(format_name, format_name)}"
+    fallback = f"{role_label(role)}, {FORMATS.get(format_name, format_name)}"
     return Entry(
         label=str(artifact.get("label") or fallback),
         role=role,

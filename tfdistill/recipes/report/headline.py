@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tfdistill.recipes.report.entries import ROLES, model_of
 from tfdistill.recipes.report.formatting import MISSING, metric, number, percent, significant, size, times
 from tfdistill.recipes.report.reading import dig
+from tfdistill.recipes.roles import base_role
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _word(factor, better, worse):
 
 
 def _smallest(entries):
-    sized = [entry for entry in entries if entry.role == "distilled" and not entry.is_model and entry.bytes]
+    sized = [entry for entry in entries if base_role(entry.role) == "distilled" and not entry.is_model and entry.bytes]
     return min(sized, key=lambda entry: entry.bytes, default=None)
 
 

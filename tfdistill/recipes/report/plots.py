@@ -5,9 +5,9 @@ from tfdistill.recipes.report.charts import Line, Point, line_chart, scatter
 from tfdistill.recipes.report.entries import FORMATS, model_of, role_class, roles, row_names
 from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import objects
+from tfdistill.recipes.roles import SHORT_LABELS, base_role, role_label
 
 WIDE, NARROW = (600, 420), (350, 380)
-_SHORT_ROLES = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled"}
 
 
 def quality_charts(entries):
@@ -57,7 +57,7 @@ def _point(entry, name, x, names_role):
     lines.append(f"size {formatting.size(entry.bytes)}" + (" of weights" if entry.is_model else ""))
     if entry.latency_p50 is not None:
         lines.append(f"p50 {formatting.significant(entry.latency_p50)} ms")
-    role = _SHORT_ROLES.get(entry.role, entry.role)
+    role = role_label(entry.role, SHORT_LABELS)
     own_name = entry.format_name if entry.is_model else name
     return Point(
         x=x,
@@ -73,7 +73,7 @@ def _point(entry, name, x, names_role):
 
 def legend(entries):
     """Returns (roles, formats) that occur, as (key, name) pairs in their usual order."""
-    present_roles = {entry.role for entry in entries}
+    present_roles = {base_role(entry.role) for entry in entries}
     shown_roles = [(role, name) for role, name in roles(entries).items() if role in present_roles]
     present = dict.fromkeys([*FORMATS, *(entry.format for entry in entries)])
     names = {"keras": "Keras model (bytes of its weights)", "saved_model": "SavedModel"}
@@ -89,20 +89,31 @@ def training_charts(metrics):
     """Returns the pairs of (wide, narrow) charts over epochs: of the loss and of the validation AUC."""
     charts = []
     for key, title in (("loss", "training loss"), ("validation_auc", "validation AUC")):
-        lines = [line for model in objects(metrics.get("models")) for line in _lines(model, key)]
+        models = objects(metrics.get("models"))
+        lines = [line for model in models for line in _lines(model, key, _epochs_before(model, models))]
         wide, narrow = (line_chart(lines, y_title=title, width=w, height=h) for w, h in (WIDE, NARROW))
         if wide:
             charts.append((wide, narrow))
     return charts
 
 
-def _lines(model, key):
+def _epochs_before(model, models):
+    """How many epochs a compressed student has behind it when it trains on."""
+    role = str(model.get("role"))
+    return sum(
+        max((len(objects(seed.get("epochs"))) for seed in objects(other.get("seeds"))), default=0)
+        for other in models
+        if role.startswith(f"{other.get('role')} ")
+    )
+
+
+def _lines(model, key, before):
     role = str(model.get("role"))
     for seed in objects(model.get("seeds")):
         pairs = [(number(epoch.get("epoch")), number(epoch.get(key))) for epoch in objects(seed.get("epochs"))]
         yield Line(
             role=role_class(role),
-            label=_SHORT_ROLES.get(role, role),
+            label=role_label(role, SHORT_LABELS),
             name=f"{model.get('label') or role}, seed {seed.get('seed', formatting.MISSING)}",
-            values=[(x, y) for x, y in pairs if x is not None and y is not None],
+            values=[(x + before, y) for x, y in pairs if x is not None and y is not None],
         )

@@ -1,9 +1,9 @@
 """The parts of the report that show what a run did: its layers, stages, files, data and environment."""
 
 from tfdistill.recipes.report import formatting
-from tfdistill.recipes.report.entries import ROLES
 from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import dig, objects
+from tfdistill.recipes.roles import role_label
 
 
 def training_speed(metrics):
@@ -211,5 +211,5 @@ def artifact_seeds(metrics):
         if number(artifact.get("seed")) is not None:
             seeds.setdefault(str(artifact.get("role")), set()).add(int(artifact["seed"]))
     return ", ".join(
-        f"{ROLES.get(role, role)} seed {' and '.join(map(str, sorted(known)))}" for role, known in seeds.items()
+        f"{role_label(role)} seed {' and '.join(map(str, sorted(known)))}" for role, known in seeds.items()
     )

@@ -1,12 +1,12 @@
 """The stages of a run: data, teacher, soft targets, assistants, students alone and distilled, export, evaluation."""
 
 from tfdistill import files
+from tfdistill.recipes.roles import role_label
 from tfdistill.recipes.runner import Stage
 from tfdistill.recipes.stages import artifacts, data, soft_targets, students, teacher
 from tfdistill.recipes.stages.chain import chain
 from tfdistill.recipes.stages.common import student_stage
-
-ROLES = ("alone", "distilled")
+from tfdistill.recipes.stages.compress import STUDENTS, compression_work, compressions
 
 
 def plan(recipe):
@@ -52,9 +52,14 @@ def plan(recipe):
     for seed in recipe.student_seeds:
         name, title = student_stage("distilled", seed), f"distilled student, seed {seed}"
         stages.append(_distillation(links[-1], name, title, evaluation, students.distilled_work(seed), seed))
-    trained = tuple(stage.name for stage in stages if stage.name.startswith(ROLES))
+    for compression in compressions(recipe):
+        for seed in recipe.student_seeds:
+            stages.append(_compression(recipe, links[-1], compression, evaluation, seed))
+    trained = tuple(stage.name for stage in stages if stage.name.startswith(STUDENTS))
+    compressed = [list(step.formats) for step in recipe.compress]
+    files_made = {**settings["export"], **({"compressed": compressed} if compressed else {})}
     stages.append(
-        Stage("export", "export", settings["export"], ("data", "teacher", *trained), artifacts.export_work, recipe.seed)
+        Stage("export", "export", files_made, ("data", "teacher", *trained), artifacts.export_work, recipe.seed)
     )
     stages.append(
         Stage(
@@ -79,6 +84,18 @@ def _labelling(link, settings, seed):
 def _distillation(link, name, title, evaluation, work, seed):
     settings = {"model": link.model.model_dump(mode="json"), **link.distill.model_dump(mode="json"), **evaluation}
     return Stage(name, title, settings, ("data", link.soft_targets), work, seed)
+
+
+def _compression(recipe, link, compression, evaluation, seed):
+    settings = {"step": compression.step.model_dump(mode="json", exclude={"train", "train_alone", "formats"})}
+    settings |= {"train": compression.train.model_dump(mode="json"), **evaluation}
+    needs = ["data", student_stage(compression.before, seed)]
+    if compression.base == "distilled":
+        settings["distill"] = recipe.distill.model_dump(mode="json", exclude={"train"})
+        needs.append(link.soft_targets)
+    title = f"{role_label(compression.role)}, seed {seed}"
+    name = student_stage(compression.role, seed)
+    return Stage(name, title, settings, tuple(needs), compression_work(compression, seed), seed)
 
 
 def _content(path):

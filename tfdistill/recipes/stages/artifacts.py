@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 
+from tfdistill.recipes.roles import role_label
 from tfdistill.recipes.stages.common import MODEL, open_model, probability, student_stage
+from tfdistill.recipes.stages.compress import compressions
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.teacher import model_files
 
 INDEX = "artifacts.json"
 REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
-LABELS = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled student"}
 FORMAT_LABELS = {
     "saved_model": "SavedModel",
     "tflite_float32": "float32",
@@ -30,12 +31,14 @@ def export_work(run, folder, tell):
     jobs = [("teacher", recipe.seed, [REFERENCE_FORMAT])] if recipe.teacher.is_one_of_ours else []
     jobs.append(("alone", best_seed(run, "alone"), [REFERENCE_FORMAT]))
     jobs.append(("distilled", best_seed(run, "distilled"), recipe.export.formats))
+    jobs += [(one.role, best_seed(run, one.role), one.step.formats) for one in compressions(recipe)]
     count, index = sum(len(formats) for *_, formats in jobs), []
     for role, seed, formats in jobs:
         model = open_model(_model_path(run, role, seed))
         for format in formats:
-            tell(len(index), count, unit="files", what=f"{LABELS[role]}, {FORMAT_LABELS[format]}")
-            name = f"{role}_{format}" if format == "saved_model" else f"{role}.{format.removeprefix('tflite_')}.tflite"
+            tell(len(index), count, unit="files", what=f"{role_label(role)}, {FORMAT_LABELS[format]}")
+            stem = role.replace(" ", "_")
+            name = f"{stem}_{format}" if format == "saved_model" else f"{stem}.{format.removeprefix('tflite_')}.tflite"
             _export(model, folder / name, format, recipe.export.output, calibration)
             index.append({"role": role, "format": format, "seed": seed, "file": name})
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
@@ -54,7 +57,7 @@ def evaluation_work(run, folder, tell):
     keras_probability, records = {}, [] if run.recipe.teacher.is_one_of_ours else [_teacher_as_it_is(run)]
     for position, entry in enumerate(index):
         role, seed = entry["role"], entry["seed"]
-        text = f"{LABELS[role]}, {FORMAT_LABELS[entry['format']]}"
+        text = f"{role_label(role)}, {FORMAT_LABELS[entry['format']]}"
         tell(position, len(index), unit="files", what=text)
         if role not in keras_probability:
             model = open_model(_model_path(run, role, seed))

@@ -7,8 +7,8 @@ PARTS = ("validation", "test")
 
 
 def student_stage(role, seed):
-    """The name of the stage that trains one student: "alone_seed1", "distilled_seed3"."""
-    return f"{role}_seed{seed}"
+    """The name of the stage that trains one student: "alone_seed1", "distilled_prune_seed3"."""
+    return f"{role.replace(' ', '_')}_seed{seed}"
 
 
 def build_ranker(shape, settings, dataset, **arguments):
@@ -47,7 +47,7 @@ def validation_auc(model, dataset):
     return lambda: auc(label, predict_logits(ask, inputs)[:, 0])
 
 
-def train_on_labels(ranker, dataset, settings, seed, tell):
+def train_on_labels(ranker, dataset, settings, seed, tell, first_kept=0):
     """Trains a ranker on the hard labels, with the exposure task beside them where `settings` ask for it.
 
     Returns: the records of the epochs; see `tfdistill.training.train`.
@@ -61,6 +61,7 @@ def train_on_labels(ranker, dataset, settings, seed, tell):
         "score": validation_auc(ranker, dataset),
         "transform": pair_expander(dataset),
         "on_progress": tell,
+        "first_kept": first_kept,
     }
     if not settings.exposure_weight:
         rows = dataset.rows("train")
@@ -95,7 +96,11 @@ def open_model(path):
     """Reads a model that `save_model` wrote."""
     import keras
 
-    import tfdistill.models  # noqa: F401  (registers the layers that the file names)
+    from tfdistill import clustering, models, quantization, sparsity
+
+    for package in (clustering, models, quantization, sparsity):
+        for name in package.__all__:
+            getattr(package, name)  # imports and thereby registers the layers that the file names
 
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
@@ -110,8 +115,9 @@ def save_model(model, path):
 def finish(model, folder, epochs, dataset, ndcg_k):
     """Writes a trained ranker into a stage's folder and returns its record."""
     from tfdistill.export.keras_contents import layer_table
+    from tfdistill.parametrize import plain_model
     from tfdistill.training import predict_logits
 
     save_model(model, folder / MODEL)
     record = summarise(epochs, lambda rows: predict_logits(model, dataset.inputs(rows)), dataset, ndcg_k)
-    return {"parameters": model.count_params(), "layers": layer_table(model), **record}
+    return {"parameters": plain_model(model).count_params(), "layers": layer_table(model), **record}

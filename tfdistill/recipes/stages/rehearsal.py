@@ -9,6 +9,7 @@ import numpy as np
 from tfdistill.errors import UserError
 from tfdistill.recipes.stages.chain import chain
 from tfdistill.recipes.stages.common import build_ranker
+from tfdistill.recipes.stages.compress import apply_step
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.students import build_distiller, build_learner
 from tfdistill.recipes.stages.teacher import Teacher, combined
@@ -19,11 +20,12 @@ ROWS = 8
 
 
 def rehearse(run):
-    """Computes every loss of every link of the chain once, with models that are not trained yet.
+    """Computes every loss of every link of the chain once, with models that are not trained yet, and tries every step of
+    the compression.
 
     Raises:
-        UserError: for layers that do not exist, losses that cannot compare teacher and student, and schedules whose
-            durations come to the same step.
+        UserError: for layers that do not exist, losses that cannot compare teacher and student, schedules whose
+            durations come to the same step, and what cannot be compressed.
     """
     dataset = open_dataset(run)
     rows = dataset.rows("train")[:ROWS]
@@ -43,6 +45,11 @@ def rehearse(run):
             except ValueError as error:
                 raise UserError(f"{link.key}.losses[{position}]: {' '.join(str(error).split())}") from error
         previous = link
+    for position, step in enumerate(run.recipe.compress):
+        try:
+            learner = apply_step(step, learner, steps_per_epoch * step.train.epochs)
+        except ValueError as error:
+            raise UserError(f"compress[{position}]: {' '.join(str(error).split())}") from error
 
 
 def _answers(run, previous, layer, dataset, rows):

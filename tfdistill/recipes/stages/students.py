@@ -70,15 +70,24 @@ def build_distiller(learner, teacher, distill, losses, steps_per_epoch):
     )
 
 
-def _distill(run, link, seed, folder, tell):
-    """Trains the learner of a link and writes it; returns its record."""
+def train_with_teacher(run, link, learner, dataset, seed, tell, first_kept=0):
+    """Trains a learner on the soft targets of a link; returns the records of the epochs, see `tfdistill.training.train`.
+
+    Args:
+        run: the run.
+        link: who teaches, and how.
+        learner: the model to train.
+        dataset: the data.
+        seed: fixes the order of the rows.
+        tell: is told of the progress.
+        first_kept: the first epoch, from 0, whose weights may be kept.
+    """
     from tfdistill.training import train
 
-    dataset, settings = open_dataset(run), link.distill
-    learner = build_learner(link, dataset)
+    settings = link.distill
     transfer = TransferSet(dataset, *open_soft_targets(run, link), settings.unrated_ratio)
     steps_per_epoch = transfer.rows_per_epoch // settings.train.batch_size
-    epochs = train(
+    return train(
         build_distiller(learner, transfer.teacher, settings, settings.losses, steps_per_epoch),
         transfer.epoch,
         settings.train,
@@ -87,5 +96,13 @@ def _distill(run, link, seed, folder, tell):
         score=validation_auc(learner, dataset),
         transform=transfer.transform(),
         on_progress=tell,
+        first_kept=first_kept,
     )
+
+
+def _distill(run, link, seed, folder, tell):
+    """Trains the learner of a link and writes it; returns its record."""
+    dataset = open_dataset(run)
+    learner = build_learner(link, dataset)
+    epochs = train_with_teacher(run, link, learner, dataset, seed, tell)
     return {"seed": seed, **finish(learner, folder, epochs, dataset, run.recipe.evaluate.ndcg_k)}
