@@ -8,15 +8,18 @@ from tfdistill._lazy import lazy_names
 __version__ = "0.1.0"
 
 _MODULES = (
+    "clustering",
     "data",
     "evaluation",
     "export",
     "losses",
     "models",
     "parametrize",
+    "quantization",
     "recipes",
     "schedules",
     "soft_targets",
+    "sparsity",
     "teachers",
     "training",
 )

@@ -9,7 +9,7 @@ import threading
 import keras
 import tensorflow as tf
 
-OUTPUT, ATTENTION_SCORES, REPLACEMENT = "output", "attention_scores", "replacement"
+OUTPUT, ATTENTION_SCORES, REPLACEMENT, AROUND = "output", "attention_scores", "replacement", "around"
 
 _HOOKING = threading.Lock()
 
@@ -122,14 +122,24 @@ def replacing(functions):
     return _listening((layer, REPLACEMENT, function) for layer, function in functions)
 
 
+def wrapping(functions, method=None):
+    """A context in which functions run in place of what layers call; each gets that, and its arguments.
+
+    Args:
+        functions: pairs (layer, function(call, *args, **kwargs) that returns what `call` would).
+        method: "activation" for the layers' fused activation functions instead of the layers' own calls.
+    """
+    return _listening(((layer, AROUND, function) for layer, function in functions), method)
+
+
 @contextlib.contextmanager
-def _listening(listeners):
+def _listening(listeners, method=None):
     """While the context lasts, functions hear of the calls of layers: triples (layer, reading, function)."""
     me = threading.get_ident()  # replicas of a distribution strategy run the same layers in threads of their own
     hooked = []
     try:
         for layer, reading, function in listeners:
-            hooked.append((layer, *_hook(layer, (me, reading, function))))
+            hooked.append((layer, *_hook(layer, (me, reading, function), method)))
         yield
     finally:
         for layer, method, listener in hooked:
@@ -162,9 +172,10 @@ class _Forward(keras.Operation):
             return outputs()
 
 
-def _hook(layer, listener):
+def _hook(layer, listener, method=None):
     """Has a layer tell a listener of its calls; returns what `_unhook` takes."""
-    method = "call" if getattr(layer, "quantization_mode", None) is None else "quantized_call"
+    if method is None:
+        method = "call" if getattr(layer, "quantization_mode", None) is None else "quantized_call"
     with _HOOKING:
         if not hasattr(layer.__dict__.get(method), "listeners"):
             # Past Keras's tracking, which would take an attribute for a part of the layer.
@@ -196,7 +207,11 @@ def _telling(call, replaced):
         scores_asked = kwargs.get("return_attention_scores", False)
         if scores_heard:
             kwargs["return_attention_scores"] = True
-        returned = scores = call(*args, **kwargs)
+        run = call
+        for reading, function in heard:
+            if reading == AROUND:
+                run = functools.partial(function, run)
+        returned = scores = run(*args, **kwargs)
         if scores_heard or (gives_scores and scores_asked):
             output, scores = returned
             returned = (_replaced(output, heard), scores) if scores_asked else _replaced(output, heard)
@@ -204,7 +219,7 @@ def _telling(call, replaced):
         else:
             returned = scores = _replaced(returned, heard)
         for reading, tell in heard:
-            if reading != REPLACEMENT:
+            if reading not in (REPLACEMENT, AROUND):
                 tell(scores if reading == ATTENTION_SCORES else returned)
         return returned
 

@@ -5,9 +5,11 @@ import contextlib
 import keras
 import tensorflow as tf
 from keras import ops
+from keras.src.backend import AutocastScope  # Keras has no public name for it
 
-from tfdistill._layers import model_inputs, model_output, replacing
-from tfdistill.parametrize.scope import WeightScope
+from tfdistill._layers import is_functional, model_inputs, model_output
+from tfdistill.parametrize.places import hooked, operations_of
+from tfdistill.parametrize.scope import WeightScope, weights_are_final
 from tfdistill.parametrize.transforms import assign
 from tfdistill.parametrize.weights import weights_of
 
@@ -22,7 +24,8 @@ class Parametrized(keras.Model):
     Args:
         model: `keras.Model` of any kind, or a layer.
         weight_transforms: pairs (index in `model.variables`, `WeightTransform`).
-        output_transforms: pairs (index in the list of the model and all layers below it, `OutputTransform`).
+        output_transforms: pairs (index in the list of the model, all layers below it and the bare operations of its
+            functional parts, `OutputTransform`).
         name: by default that of the model.
 
     Attributes:
@@ -30,7 +33,8 @@ class Parametrized(keras.Model):
     """
 
     def __init__(self, model, weight_transforms=(), output_transforms=(), name=None):
-        super().__init__(name=name or model.name, autocast=False)
+        # Loss scaling follows the policy; casting is the business of the model inside.
+        super().__init__(name=name or model.name, autocast=False, dtype=model.dtype_policy)
         self.supports_masking = True
         self.model = model
         self._choices = []  # what to attach once the model has its variables
@@ -60,18 +64,18 @@ class Parametrized(keras.Model):
             if not _is_built(self.model):
                 with keras.name_scope(self.model.name):
                     self.model(*args, **kwargs)  # makes its variables
-            self._attach()
+            self._attach((args, kwargs))
         self._initialize_transforms()
         return super().__call__(*args, **kwargs)
 
     def call(self, *args, training=None, **kwargs):
-        values = self._weight_values(training=bool(training))
+        values = [] if weights_are_final() else self._weight_values(training=bool(training))
         if training is not None and _takes_training(self.model):
             kwargs["training"] = training
         with contextlib.ExitStack() as stack:
             stack.enter_context(WeightScope(values, self.model._flatten_layers()))
             if self.output_transforms:
-                stack.enter_context(replacing(self._output_functions(bool(training))))
+                stack.enter_context(hooked(self.transformed_outputs(), bool(training)))
             return self.model(*args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask):
@@ -84,10 +88,10 @@ class Parametrized(keras.Model):
             yield weights[place], transforms
 
     def transformed_outputs(self):
-        """Yields (layer, `OutputTransform`) of all layers whose outputs are transformed."""
-        layers = self.model._flatten_layers()
+        """Yields (layer or bare operation, `OutputTransform`) of all whose outputs, or inputs, are transformed."""
+        operations = operations_of(self.model)
         for place, transform in zip(self._output_places, self.output_transforms, strict=True):
-            yield layers[place], transform
+            yield operations[place], transform
 
     def transformed_values(self):
         """{index in `model.variables`: the value that the model computes with outside training, a tensor}."""
@@ -148,21 +152,30 @@ class Parametrized(keras.Model):
         return cls(read(config["model"]), weights, outputs, name=config["name"])
 
     @property
+    def is_waiting(self):
+        """Whether there are transforms still to be chosen, once the model is built."""
+        return bool(self._choices)
+
+    @property
     def _is_attached(self):
         return self._are_transforms_built and not self._choices
 
-    def _attach(self):
-        """Makes the state of the transforms, those chosen by now included."""
+    def _attach(self, call=None):
+        """Makes the state of the transforms, those chosen by now included; outputs wait for a call where one is needed."""
         if not self._are_transforms_built:
             self._build_loaded_transforms()
+        if is_functional(self.model):
+            call = ((model_inputs(self.model),), {})
         choices, self._choices = self._choices, []
         for choose_weights, choose_outputs in choices:
             if choose_weights is not None:
                 self._attach_weights(choose_weights)
-            if choose_outputs is not None:
-                self._attach_outputs(choose_outputs)
+            if choose_outputs is not None and call is None:
+                self._choices.append((None, choose_outputs))
+            elif choose_outputs is not None:
+                self._attach_outputs(choose_outputs, call)
         self._initialize_transforms()
-        self.built = True
+        self.built = self._is_attached
 
     def _build_loaded_transforms(self):
         variables = self.model.variables
@@ -200,26 +213,28 @@ class Parametrized(keras.Model):
                 transform.initialize(ops.convert_to_numpy(value))
         self._uninitialized = []
 
-    def _attach_outputs(self, choose):
-        places = {id(layer): place for place, layer in enumerate(self.model._flatten_layers())}
-        for layer, transform in choose(self.model):
+    def _attach_outputs(self, choose, call):
+        places = {id(operation): place for place, operation in enumerate(operations_of(self.model))}
+        for layer, transform in choose(self.model, *call):
             transform.build(None)
             self._output_places.append(places[id(layer)])
             self.output_transforms.append(transform)
 
     def _weight_values(self, training):
         """Pairs (variable, what it reads as); in training the states of the transforms move on."""
-        variables, values = self.model.variables, []
-        for place, transforms in self._transforms_by_place().items():
-            variable = variables[place]
-            value = ops.convert_to_tensor(variable.value)
-            for transform in transforms:
-                value = transform(value, training=training)
-                if training and transform.writes_back:
-                    assign(variable, value)
-                    value = ops.convert_to_tensor(variable.value)
-            values.append((variable, value))
-        return values
+        variables, by_place = self.model.variables, self._transforms_by_place()
+        with AutocastScope(None):  # weights as they are, whatever dtype the model computes in
+            values = {place: ops.convert_to_tensor(variables[place].value) for place in by_place}
+            for order in sorted({transform.order for transform in self.weight_transforms}):
+                turn = [(place, one) for place, transforms in by_place.items() for one in transforms if one.order == order]
+                if training:
+                    _advance(turn, values)
+                for place, transform in turn:
+                    values[place] = transform(values[place], training=training)
+                    if training and transform.writes_back:
+                        assign(variables[place], values[place])
+                        values[place] = ops.convert_to_tensor(variables[place].value)
+        return [(variables[place], value) for place, value in values.items()]
 
     def _transforms_by_place(self):
         """{index in `model.variables`: its transforms in the order of application}."""
@@ -227,12 +242,6 @@ class Parametrized(keras.Model):
         for place, transform in zip(self._weight_places, self.weight_transforms, strict=True):
             by_place.setdefault(place, []).append(transform)
         return {place: sorted(by_place[place], key=lambda transform: transform.order) for place in sorted(by_place)}
-
-    def _output_functions(self, training):
-        def through(transform):
-            return lambda output: transform(output, training=training)
-
-        return [(layer, through(transform)) for layer, transform in self.transformed_outputs()]
 
 
 def parametrize(model, choose_weights=None, choose_outputs=None):
@@ -243,7 +252,9 @@ def parametrize(model, choose_weights=None, choose_outputs=None):
             that are there, and take effect in the order of their `order`.
         choose_weights: function of a `Weight` that returns a new `WeightTransform`, or `None` for a weight that stays
             as it is.
-        choose_outputs: function of the built model that returns pairs (layer, new `OutputTransform`).
+        choose_outputs: function of the built model and of the arguments of one call of it (a tuple, and a dict of those
+            by keyword; symbolic tensors where the model is functional) that returns pairs (layer or bare operation of
+            the model, new `OutputTransform`). For a model that is not functional it waits for the first call.
 
     Returns: `Parametrized`; compile it before training. If the model is not built, choices are made when it is.
 
@@ -269,6 +280,15 @@ def parametrized_parts(model):
 def plain_model(model):
     """The model inside, of what `parametrize` returned; any other model itself."""
     return model.model if isinstance(model, Parametrized) else model
+
+
+def _advance(turn, values):
+    """Has the transforms of a turn, pairs (place, transform), move their states on, those of a class together."""
+    by_class = {}
+    for place, transform in turn:
+        by_class.setdefault(type(transform), []).append((transform, values[place]))
+    for cls, members in by_class.items():
+        cls.advance(*zip(*members, strict=True))
 
 
 def _unzipped(pairs):

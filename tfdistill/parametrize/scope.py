@@ -1,6 +1,26 @@
 """A scope in which chosen variables read as other values, and everything else is as it is outside."""
 
+import contextlib
+import threading
+
 import keras
+
+_STATE = threading.local()
+
+
+@contextlib.contextmanager
+def final_weights():
+    """While it lasts, variables hold the values that transforms made of them already: models inside apply none."""
+    before, _STATE.are_final = weights_are_final(), True
+    try:
+        yield
+    finally:
+        _STATE.are_final = before
+
+
+def weights_are_final():
+    """Whether `final_weights` is in force in this thread."""
+    return getattr(_STATE, "are_final", False)
 
 
 class WeightScope(keras.StatelessScope):

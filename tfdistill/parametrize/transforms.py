@@ -41,6 +41,17 @@ class WeightTransform(keras.layers.Layer):
             value: array of the variable's shape, after the transforms before this one.
         """
 
+    @classmethod
+    def advance(cls, transforms, values):
+        """Moves on the states of all transforms of this class in a model at once, in training, before their `call`.
+
+        For state that they have in common, such as one threshold for all weights; other state moves on in `call`.
+
+        Args:
+            transforms: those of the class itself, in the order of the variables.
+            values: what `call` will get, for each; of a variable with two transforms of one order what the first gets.
+        """
+
     def call(self, value, training=False):
         """Returns the value that the model computes with.
 
@@ -55,7 +66,13 @@ class OutputTransform(keras.layers.Layer):
     """A function that a layer's output goes through whenever the layer is called.
 
     A subclass defines `call(output, training=False)` on one tensor, and `build(shape)` where it has state.
+
+    Attributes:
+        where: "output"; "activation" for what goes into the layer's fused activation function; or "input:PATH" for one
+            of the layer's inputs, named as `tfdistill.parametrize.places.tensor_paths` does.
     """
+
+    where = "output"
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
@@ -71,7 +88,8 @@ class OutputTransform(keras.layers.Layer):
 
 
 def assign(variable, value):
-    """Sets a variable in a forward pass, under a distribution strategy to the mean over the replicas.
+    """Sets a variable in a forward pass, under a distribution strategy to the mean over the replicas; what are no
+    floating-point numbers (masks, counts) must be the same in all.
 
     Not inside a condition or a loop, where replicas cannot meet: work out the value there and assign it after.
 
@@ -85,7 +103,10 @@ def assign(variable, value):
         return
 
     def update(strategy, target, values):
-        mean = strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, [(values, target)])[0]
-        strategy.extended.update(target, lambda copy, new: copy.assign(tf.cast(new, copy.dtype)), args=(mean,))
+        if target.dtype.is_floating:
+            new = strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.MEAN, [(values, target)])[0]
+        else:
+            new = strategy.experimental_local_results(values)[0]
+        strategy.extended.update(target, lambda copy, new: copy.assign(tf.cast(new, copy.dtype)), args=(new,))
 
     replica.merge_call(update, args=(variable.value, keras.ops.convert_to_tensor(value)))
