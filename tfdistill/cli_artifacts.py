@@ -13,6 +13,8 @@ from tfdistill.cli_console import console
 from tfdistill.errors import UserError
 from tfdistill.recipes.report import formatting
 
+_NUMBERS = ("bytes", "parameters", "zeros", "distinct")  # columns of the table of weights that are set to the right
+
 
 def inspect(arguments):
     """`tfdistill inspect`: a run folder, checked, or what is in a model file."""
@@ -149,7 +151,7 @@ def _layer_table(layers):
     """The weights: whatever keys a kind of file has, with the share of all bytes behind them."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for key in layers[0]:
-        table.add_column(key, justify="right" if key in ("bytes", "parameters") else "left", no_wrap=key != "name")
+        table.add_column(key, justify="right" if key in _NUMBERS else "left", no_wrap=key != "name")
     table.add_column("share", justify="right")
     total = sum(layer["bytes"] for layer in layers)
     for layer in layers:
@@ -161,7 +163,9 @@ def _layer_table(layers):
 def _cell(key, value):
     if key == "bytes":
         return formatting.size(value)
-    if key == "parameters":
+    if key == "zeros":
+        return formatting.percent(value, 1)
+    if key in ("parameters", "distinct"):
         return formatting.count(value)
     return _shape(value) if isinstance(value, list) else str(value)
 

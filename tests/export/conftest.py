@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-FORMATS = ("tflite_float32", "tflite_float16", "tflite_dynamic_int8", "tflite_int8")
-
 
 class MaskedMean(keras.layers.Layer):
     def call(self, rows, ids):
@@ -73,11 +71,12 @@ def probability(ranker, inputs):
 @pytest.fixture(scope="session")
 def exported(ranker, tmp_path_factory):
     """The folder and the files: exported.saved_model, exported.tflite_int8, ..."""
-    from tfdistill.export import export_saved_model, export_tflite
+    from tfdistill.export import FORMATS, export_saved_model, export_tflite
+    from tfdistill.export.tflite import CALIBRATED
 
     folder = tmp_path_factory.mktemp("exported")
     paths = {"saved_model": export_saved_model(ranker, folder / "saved_model")}
     for name in FORMATS:
-        calibration = make_inputs(2000, seed=1) if name == "tflite_int8" else None
+        calibration = make_inputs(2000, seed=1) if name in CALIBRATED else None
         paths[name] = export_tflite(ranker, folder / f"{name}.tflite", name, calibration=calibration)
     return types.SimpleNamespace(**paths)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfdistill.errors import UserError
-from tfdistill.export import describe
+from tfdistill.export import FORMATS, describe, export_saved_model, export_tflite
 from tfdistill.export.sizes import gzip_bytes
 
 KEYS = ["format", "path", "bytes", "gzip_bytes", "parameters", "flops", "signatures", "operators", "layers"]
@@ -36,17 +36,34 @@ def test_every_kind_of_export_is_described_with_the_same_keys_and_as_json(export
     assert json.loads(json.dumps(contents)) == contents
 
 
-@pytest.mark.parametrize("name", ["tflite_float32", "tflite_float16", "tflite_dynamic_int8", "tflite_int8"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_tflite_file_has_the_parameters_of_its_model_less_the_folded_normalisation(exported, ranker, name):
     # BatchNormalization's four vectors of 48 go into the kernel and the bias of the layer behind it.
     assert describe(getattr(exported, name))["parameters"] == ranker.count_params() - 4 * 48
 
 
 def test_the_bytes_of_a_weight_are_those_of_its_type(exported):
-    width = {"float32": 4, "float16": 2, "int8": 1, "int32": 4}
-    for name in ("tflite_float32", "tflite_float16", "tflite_dynamic_int8", "tflite_int8", "saved_model"):
+    width = {"float32": 4, "float16": 2, "int4": 0.5, "int8": 1, "int32": 4, "int64": 8}
+    for name in (*FORMATS, "saved_model"):
         for layer in describe(getattr(exported, name))["layers"]:
-            assert layer["bytes"] == np.prod(layer["shape"]) * width[layer["dtype"]]
+            assert layer["bytes"] == np.ceil(np.prod(layer["shape"]) * width[layer["dtype"]])
+
+
+@pytest.mark.parametrize("name", ["tflite_float32", "tflite_int8", "saved_model"])
+def test_zeros_and_distinct_values_of_every_weight_are_told(tmp_path, name):
+    keras.utils.set_random_seed(0)
+    x = keras.Input((64,), name="x")
+    model = keras.Model({"x": x}, keras.layers.Dense(32, name="hidden")(x))
+    kernel = np.random.default_rng(0).choice(np.float32([-0.5, 0, 0.25, 1]), (64, 32), p=[0.1, 0.6, 0.2, 0.1])
+    kernel[:2] = [[1] * 32, [-0.5] * 32]  # each channel has its largest value, hence the same scale
+    model.get_layer("hidden").set_weights([kernel, np.zeros(32, np.float32)])
+    if name == "saved_model":
+        path = export_saved_model(model, tmp_path / name, output="logit")
+    else:
+        path = export_tflite(model, tmp_path / "m.tflite", name, output="logit", calibration={"x": kernel.T})
+    (layer,) = [layer for layer in describe(path)["layers"] if layer["name"] == "hidden/kernel"]
+    assert layer["zeros"] == (kernel == 0).mean()
+    assert layer["distinct"] == 4
 
 
 def test_a_keras_file_shows_its_layers(keras_file):

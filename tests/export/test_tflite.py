@@ -9,8 +9,16 @@ from tfdistill.errors import UserError
 from tfdistill.export import FORMATS, describe, export_tflite, flatbuffer
 
 # The largest difference to the Keras model's probabilities: rounding of float32 and of float16's 11 bits; of weights in
-# 256 steps; of weights and activations in 256 steps.
-TOLERANCE = {"tflite_float32": 2e-6, "tflite_float16": 2e-3, "tflite_dynamic_int8": 0.03, "tflite_int8": 0.06}
+# 256 steps; of weights and activations in 256 steps; of weights in 15 steps.
+TOLERANCE = {
+    "tflite_float32": 2e-6,
+    "tflite_float16": 2e-3,
+    "tflite_dynamic_int8": 0.03,
+    "tflite_weight_only_int8": 0.03,
+    "tflite_int8": 0.06,
+    "tflite_int16": 0.03,
+    "tflite_int4": 0.4,
+}
 
 
 def run(path, signature, inputs):
@@ -46,7 +54,8 @@ def test_both_signatures_give_the_same_answers(exported, inputs, name):
     batch = run(getattr(exported, name), "serving_default", inputs)
     one = Interpreter(str(getattr(exported, name)), num_threads=1).get_signature_runner("serve_one")
     rows = [one(**{field: values[i : i + 1] for field, values in inputs.items()})["probability"] for i in range(100)]
-    np.testing.assert_allclose(np.concatenate(rows), batch[:100], atol=1e-6)
+    # The batch of 1 multiplies and reshapes the age in another order: a step or two more of 16-bit ranges.
+    np.testing.assert_allclose(np.concatenate(rows), batch[:100], atol=5e-4 if name == "tflite_int16" else 1e-6)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -69,7 +78,7 @@ def test_signatures_are_named_by_field_with_int32_ids_and_float32_answers(export
 @pytest.mark.parametrize("name", FORMATS)
 def test_two_signatures_hold_the_weights_once(exported, name):
     contents = describe(getattr(exported, name))
-    assert contents["bytes"] < sum(layer["bytes"] for layer in contents["layers"]) + 20_000
+    assert contents["bytes"] < sum(layer["bytes"] for layer in contents["layers"]) + 24_000
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -84,9 +93,12 @@ def test_file_sizes_follow_the_width_of_the_numbers(exported):
     assert size["tflite_float16"] < 0.6 * size["tflite_float32"]
     assert size["tflite_dynamic_int8"] < 0.35 * size["tflite_float32"]
     assert size["tflite_int8"] < 0.3 * size["tflite_float32"]
+    assert size["tflite_weight_only_int8"] < 0.3 * size["tflite_float32"]
+    assert size["tflite_int16"] < 0.31 * size["tflite_float32"]
+    assert size["tflite_int4"] < 0.17 * size["tflite_float32"]
 
 
-@pytest.mark.parametrize("name", ["tflite_dynamic_int8", "tflite_int8"])
+@pytest.mark.parametrize("name", ["tflite_dynamic_int8", "tflite_weight_only_int8", "tflite_int8", "tflite_int16"])
 def test_embedding_tables_are_int8_in_the_file(exported, name):
     layers = {layer["name"]: layer for layer in describe(getattr(exported, name))["layers"]}
     for field, rows in (("user", 2000), ("item", 3000)):
@@ -113,7 +125,7 @@ def test_ids_are_looked_up_without_the_handling_of_negative_ones(exported, ranke
     for name in FORMATS:
         operators = describe(getattr(exported, name))["operators"]
         assert not {"LESS", "SELECT", "SELECT_V2"} & set(operators)
-        assert operators["GATHER"] == 4
+        assert operators["GATHER"] + operators.get("EMBEDDING_LOOKUP", 0) == 4
 
 
 def test_a_where_of_the_model_itself_is_kept(tmp_path):

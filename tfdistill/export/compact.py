@@ -1,11 +1,14 @@
 """A converted TFLite file without what only the converter needed, and with the names of the Keras model."""
 
+import re
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfdistill.export.flatbuffer import constant, is_quantized, opcode
 
 _OPERATOR = schema.BuiltinOperator
+_PRODUCTS = ("MatMul", "Conv", "conv", "depthwise", "Tensordot", "Einsum", "einsum")  # how nodes that multiply begin
 _WITH_KERNEL = (_OPERATOR.FULLY_CONNECTED, _OPERATOR.CONV_2D, _OPERATOR.DEPTHWISE_CONV_2D)
 
 
@@ -16,10 +19,16 @@ def name_constants(model, layer_names):
     they are a twentieth of a small file.
     """
     for subgraph in model.subgraphs:
+        widened = {
+            operator.outputs[0]: operator.inputs[0]
+            for operator in subgraph.operators
+            if opcode(model, operator) == _OPERATOR.DEQUANTIZE
+        }
         roles = {}
         for operator in subgraph.operators:
             if opcode(model, operator) in _WITH_KERNEL:
-                roles.update(zip(operator.inputs[1:3], ("kernel", "bias"), strict=False))
+                constants = (widened.get(index, index) for index in operator.inputs[1:3])
+                roles.update(zip(constants, ("kernel", "bias"), strict=False))
         boundary = {*subgraph.inputs, *subgraph.outputs}
         for index, tensor in enumerate(subgraph.tensors):
             if constant(model, tensor) is not None:
@@ -85,8 +94,11 @@ def share_buffers(model):
 
 
 def _layer_path(name, role, layer_names):
-    parts = name.split(";")[0].split("/")
-    if parts[-1] == "ReadVariableOp":
+    nodes = name.split(";")  # all that the converter made this constant of
+    if role == "kernel":
+        nodes = [node for node in nodes if node.rpartition("/")[2].startswith(_PRODUCTS)] or nodes
+    parts = nodes[0].split("/")
+    if re.fullmatch(r"ReadVariableOp\d*", parts[-1]):  # numbered where both signatures read it
         return "/".join(parts[:-1])
     kept = []
     for part in parts[:-1]:

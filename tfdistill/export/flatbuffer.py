@@ -24,8 +24,11 @@ def parse(content, source="the converted model"):
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         for buffer in model.buffers:
-            if buffer.offset and buffer.offset + buffer.size > len(content):
-                raise ValueError("a constant lies beyond the end")
+            if buffer.offset > 1:  # a constant behind the flatbuffer, as ai-edge-quantizer writes large ones
+                if buffer.offset + buffer.size > len(content):
+                    raise ValueError("a constant lies beyond the end")
+                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+                buffer.offset = buffer.size = 0
         for subgraph in model.subgraphs:
             for tensor in subgraph.tensors:
                 constant(model, tensor)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfdistill import files
 from tfdistill.export.serving import serving_module
+from tfdistill.parametrize import parametrized_parts, strip
 
 
 def export_saved_model(model, folder, *, output="probability"):
@@ -16,7 +17,8 @@ def export_saved_model(model, folder, *, output="probability"):
         serve_one: the same at batch size 1, for one request at a time.
 
     Args:
-        model: functional `keras.Model` that returns logits float32 [batch, k]; k is 1 for a ranker.
+        model: functional `keras.Model` that returns logits float32 [batch, k]; k is 1 for a ranker. A pruned or clustered
+            one is stripped (`tfdistill.parametrize.strip`).
         folder: where to write; a folder that is there already is replaced once the new one is complete.
         output: "probability" (sigmoid of one logit, softmax of several) or "logit"; also the name of the output.
 
@@ -32,6 +34,8 @@ def export_saved_model(model, folder, *, output="probability"):
     >>> serve(user=tf.constant([3, 5]), item=tf.constant([17, 17]))["probability"].shape
     TensorShape([2, 1])
     """
+    if parametrized_parts(model):
+        model = strip(model)
     module, signatures = serving_module(model, output)
     with files.atomic_folder(folder) as temporary:
         write_saved_model(module, signatures, temporary)

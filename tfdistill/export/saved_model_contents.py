@@ -10,6 +10,7 @@ from tfdistill import files
 from tfdistill.errors import UserError
 from tfdistill.export.graph_flops import graph_cost
 from tfdistill.export.sizes import gzip_bytes
+from tfdistill.export.spread import spread_of
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -103,10 +104,16 @@ def _variables(folder):
                 "shape": list(shape),
                 "bytes": parameters * dtypes[key].size,
                 "parameters": parameters,
+                "key": key,
             }
         )
     if sum(layer["bytes"] for layer in layers) > held:
         raise UserError(f"{prefix}.data: damaged or cut short ({held} bytes are there). Export it again.")
+    for layer in layers:
+        try:
+            layer |= spread_of(reader.get_tensor(layer.pop("key")))
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise UserError(f"{prefix}.data: damaged. Export it again.") from error
     return sorted(layers, key=lambda layer: (-layer["bytes"], layer["name"]))
 
 

@@ -1,5 +1,6 @@
 """The inference function of a ranker, with named inputs and one named output, apart from Keras."""
 
+import contextlib
 import re
 
 import keras
@@ -46,7 +47,7 @@ def input_structure(model):
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def serving_module(model, output="probability"):
+def serving_module(model, output="probability", final=None):
     """Traces the inference of `model` into a `tf.Module` that holds nothing but its weights and its signatures.
 
     Dropout is off and BatchNormalization uses its moving statistics. A model under a half-precision policy is rebuilt
@@ -57,6 +58,7 @@ def serving_module(model, output="probability"):
     Args:
         model: functional `keras.Model`, {field: tensor} -> logits [batch, 1], or [batch, k] for k classes.
         output: "probability" (sigmoid of one logit, softmax of several) or "logit".
+        final: `tfdistill.export.quantized.FinalWeights` of a model that was quantised in training.
 
     Returns: `(module, signatures)`: signatures has "serving_default" (any batch size) and "serve_one" (batch size 1),
         each a concrete function {field: tensor} -> {output: float32 [batch, k]}.
@@ -64,20 +66,22 @@ def serving_module(model, output="probability"):
     check_output(output)
     fields = field_inputs(model)
     model = float32_model(model)
+    value = (lambda variable: variable.numpy()) if final is None else final.value
     structure, sources = input_structure(model), {}
     for variable in model.variables:
         name = variable.path
         while name in sources:
             name += "_"
         sources[name] = variable
-    copies = {name: tf.Variable(source.numpy(), trainable=False, name=name) for name, source in sources.items()}
+    copies = {name: tf.Variable(value(source), trainable=False, name=name) for name, source in sources.items()}
 
     def serve(**inputs):
         values = []
         for name, source in sources.items():
             with tf.name_scope(re.sub(r"[^\w./-]", "_", name)):
                 values.append((source, tf.convert_to_tensor(copies[name])))
-        with keras.StatelessScope(state_mapping=values):
+        in_force = contextlib.nullcontext() if final is None else final.in_force()
+        with keras.StatelessScope(state_mapping=values), in_force:
             if isinstance(structure, dict):
                 logits = model(inputs, training=False)
             else:

@@ -3,10 +3,13 @@
 import collections
 import math
 
+import numpy as np
+
 from tfdistill import files
-from tfdistill.export import flatbuffer
+from tfdistill.export import flatbuffer, stored
 from tfdistill.export.flops import operator_flops, total
 from tfdistill.export.sizes import gzip_bytes
+from tfdistill.export.spread import spread_of
 
 _REAL = ("float32", "float16", "bfloat16", "float64")
 
@@ -23,7 +26,8 @@ def inspect_tflite(path):
             dimension that varies
         operators: {operator: how often}, most frequent first
         layers: the weights (constants that stand for real numbers, scalars left out), largest first:
-            [{"name", "dtype", "shape", "bytes"}], each shared buffer once
+            [{"name", "dtype", "shape", "bytes", "zeros", "distinct"}], each shared buffer once; zeros is the share that
+            stands for exactly zero, distinct the number of distinct stored values
         parameters: elements of these weights
         flops: operations for one example, see `tfdistill.export.flops`
         foreign_operators: operators that the plain runtime cannot run (Flex, custom, strings); [] for our exports
@@ -89,9 +93,19 @@ def _weights(model, subgraph):
                 "dtype": flatbuffer.dtype(tensor),
                 "shape": flatbuffer.shape(tensor),
                 "bytes": len(content),
+                **spread_of(stored.integers(model, tensor), _zero(tensor)),
             }
         )
     return sorted(layers, key=lambda layer: (-layer["bytes"], layer["name"])), parameters
+
+
+def _zero(tensor):
+    """The stored number, or one a channel, that stands for zero."""
+    points = tensor.quantization.zeroPoint if flatbuffer.is_quantized(tensor) else None
+    if points is None or len(points) == 0:
+        return 0
+    shape = [-1 if axis == tensor.quantization.quantizedDimension else 1 for axis in range(len(tensor.shape))]
+    return points[0] if len(points) == 1 else np.reshape(points, shape)
 
 
 def _operator_flops(model, subgraph, operator):

@@ -1,0 +1,172 @@
+"""A model trained with rounding, made ready for the converter: constants on their grids, ranges as constants."""
+
+import contextlib
+import dataclasses
+
+import numpy as np
+
+from tfdistill._layers import is_functional, model_inputs
+from tfdistill.errors import UserError
+from tfdistill.export.float32 import HALF_PRECISION
+from tfdistill.export.isolation import isolated
+from tfdistill.export.recurrent import unrolled
+from tfdistill.parametrize import parametrized_parts
+from tfdistill.parametrize.scope import final_weights
+from tfdistill.quantization import kinds
+from tfdistill.quantization.outputs import QuantizedOutput
+from tfdistill.quantization.placement import Placement
+from tfdistill.quantization.weights import QuantizedWeight
+
+LARGEST = 127  # of symmetric int8
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredWeight:
+    """What the file must hold of one weight: integers * scales.
+
+    Attributes:
+        path: the weight's path in the model.
+        integers: int8, in the layout of the Keras weight.
+        scales: float32 of the same rank, 1 for axes that share a scale.
+    """
+
+    path: str
+    integers: np.ndarray
+    scales: np.ndarray
+
+    @property
+    def values(self):
+        """The weight, float32."""
+        return self.integers * self.scales
+
+
+class FinalWeights:
+    """The weights of a quantised model as they go into its file.
+
+    Every transform has been applied, BatchNormalization is folded into the kernel before it, and what has n bits takes
+    its integers from int8's range in equal steps, so that biases, which have the kernel's scale, stay fine.
+
+    Args:
+        model: functional model with quantised parts.
+
+    Attributes:
+        stored: list of `StoredWeight`.
+        rounds_activations: whether some activation is rounded.
+
+    Raises:
+        UserError: where training has not found all ranges yet, and for a model in half precision.
+    """
+
+    def __init__(self, model):
+        _check_is_trained(model)
+        self._values, self.stored = {}, []
+        self._model, self.rounds_activations = model, False
+        for part in parametrized_parts(model):
+            self._add(part)
+
+    def value(self, variable):
+        """A variable's final value, an array."""
+        return self._values[id(variable)] if id(variable) in self._values else variable.numpy()
+
+    @contextlib.contextmanager
+    def in_force(self):
+        """A context in which the model is traced with them."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(final_weights())
+            stack.enter_context(unrolled(self._model))
+            for part in parametrized_parts(self._model):
+                stack.enter_context(isolated(part.model))
+            yield
+
+    def _add(self, part):
+        variables = part.model.variables
+        for place, value in part.transformed_values().items():
+            self._values[id(variables[place])] = np.asarray(value)
+        self.rounds_activations |= any(isinstance(one, QuantizedOutput) for one in part.output_transforms)
+        factors = self._fold(part)
+        for weight, transforms in part.transformed():
+            transform = next((one for one in transforms if isinstance(one, QuantizedWeight)), None)
+            if transform is None:
+                continue
+            value = self._values[id(weight.variable)]
+            factor = factors.get(id(weight.variable))
+            stored = _stored(weight.path, value, transform, factor)
+            self.stored.append(stored)
+            self._values[id(weight.variable)] = stored.values.astype(value.dtype)
+
+    def _fold(self, part):
+        """Folds normalisations; returns {id of a kernel: the factors of its channels, broadcastable to it}."""
+        if not is_functional(part.model):
+            return {}
+        placement = Placement(part.model, (model_inputs(part.model),), {}, lambda operation: False)
+        rounded = {
+            id(weight.variable): weight
+            for weight, transforms in part.transformed()
+            if any(isinstance(one, QuantizedWeight) for one in transforms)
+        }
+        factors = {}
+        for layer, normalization in placement.folded:
+            kernel = layer.pointwise_kernel if hasattr(layer, "pointwise_kernel") else layer.kernel
+            if id(kernel) not in rounded:
+                continue
+            scale = self._fold_into_bias(layer, normalization)
+            axes = kinds.channel_axes(rounded[id(kernel)])
+            shape = [size if axis in axes else 1 for axis, size in enumerate(kernel.shape)]
+            factors[id(kernel)] = scale.reshape(shape)
+        return factors
+
+    def _fold_into_bias(self, layer, normalization):
+        """Leaves of a normalisation the addition of a constant; returns what it multiplied channels with."""
+        mean, variance = self.value(normalization.moving_mean), self.value(normalization.moving_variance)
+        scale = 1 / np.sqrt(variance.astype(np.float64) + normalization.epsilon)
+        shift = -mean * scale
+        if normalization.scale:
+            scale, shift = scale * self.value(normalization.gamma), shift * self.value(normalization.gamma)
+            self._values[id(normalization.gamma)] = np.ones_like(mean)
+        if normalization.center:
+            shift = shift + self.value(normalization.beta)
+            self._values[id(normalization.beta)] = np.zeros_like(mean)
+        self._values[id(normalization.moving_mean)] = -shift.astype(np.float32)
+        self._values[id(normalization.moving_variance)] = np.full_like(variance, 1 - normalization.epsilon)
+        if getattr(layer, "bias", None) is not None:
+            self._values[id(layer.bias)] = (self.value(layer.bias) * scale).astype(np.float32)
+        return scale
+
+
+def check_format(format):
+    """Raises ValueError for a format that cannot hold what training rounded."""
+    if format != "tflite_int8":
+        raise ValueError(
+            f"format: a model quantised in training is exported as tflite_int8, received {format!r}. For other formats "
+            "pass strip_quantization(model)."
+        )
+
+
+def _stored(path, value, transform, factor):
+    """The integers and scales of a rounded weight, its channels multiplied with `factor`."""
+    scales = np.asarray(transform.scales(value), np.float64)
+    integers = np.round(value / scales)
+    if factor is not None:
+        scales, integers = scales * np.abs(factor), integers * np.sign(factor)
+        scales = np.where(scales > 0, scales, 1.0)
+    steps = LARGEST // transform.levels
+    return StoredWeight(path, (integers * steps).astype(np.int8), (scales / steps).astype(np.float32))
+
+
+def _check_is_trained(model):
+    for part in parametrized_parts(model):
+        waiting = [
+            f"{weight.path} (delay)"
+            for weight, transforms in part.transformed()
+            if any(isinstance(one, QuantizedWeight) and one.is_waiting for one in transforms)
+        ]
+        for layer, transform in part.transformed_outputs():
+            if isinstance(transform, QuantizedOutput) and transform.fixed is None and transform.is_waiting:
+                waiting.append(f"{layer.name} ({transform.where})")
+        if waiting:
+            raise UserError(
+                f"tflite_int8: {part.name!r} has not been trained far enough to be rounded: {', '.join(waiting[:5])}"
+                f"{' ...' if len(waiting) > 5 else ''} have no range yet, or are within delay_steps. Train it first."
+            )
+    if any(layer.compute_dtype in HALF_PRECISION for layer in model._flatten_layers()):
+        raise UserError("tflite_int8: a model quantised in training must compute in float32, not in half precision.")
