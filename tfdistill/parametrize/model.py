@@ -78,6 +78,16 @@ class Parametrized(keras.Model):
                 stack.enter_context(hooked(self.transformed_outputs(), bool(training)))
             return self.model(*args, **kwargs)
 
+    def train_step(self, data):
+        own = [name for name in ("train_step", "compute_loss") if _has_own(self.model, name)]
+        if own:
+            raise ValueError(
+                f"{type(self.model).__name__} {self.model.name!r} has a {' and a '.join(own)} of its own, which `fit` of the "
+                "model with transforms would not run. Put the transforms on the models inside it (of a Distiller: its student) "
+                "before making it, or train in a loop of your own."
+            )
+        return super().train_step(data)
+
     def compute_mask(self, inputs, previous_mask):
         return None  # the model inside has put its masks on its outputs
 
@@ -167,9 +177,13 @@ class Parametrized(keras.Model):
         if is_functional(self.model):
             call = ((model_inputs(self.model),), {})
         choices, self._choices = self._choices, []
-        for choose_weights, choose_outputs in choices:
+        for place, (choose_weights, choose_outputs) in enumerate(choices):
             if choose_weights is not None:
-                self._attach_weights(choose_weights)
+                try:
+                    self._attach_weights(choose_weights)
+                except Exception:
+                    self._choices += choices[place:]  # a wrong choice stays one: the next call is told so, too
+                    raise
             if choose_outputs is not None and call is None:
                 self._choices.append((None, choose_outputs))
             elif choose_outputs is not None:
@@ -188,8 +202,7 @@ class Parametrized(keras.Model):
         self._are_transforms_built = True
 
     def _attach_weights(self, choose):
-        for weight in weights_of(self.model):
-            transform = choose(weight)
+        for weight, transform in [(weight, choose(weight)) for weight in weights_of(self.model)]:
             if transform is None:
                 continue
             transform.build(tuple(weight.variable.shape))
@@ -226,7 +239,9 @@ class Parametrized(keras.Model):
         with AutocastScope(None):  # weights as they are, whatever dtype the model computes in
             values = {place: ops.convert_to_tensor(variables[place].value) for place in by_place}
             for order in sorted({transform.order for transform in self.weight_transforms}):
-                turn = [(place, one) for place, transforms in by_place.items() for one in transforms if one.order == order]
+                turn = [
+                    (place, one) for place, transforms in by_place.items() for one in transforms if one.order == order
+                ]
                 if training:
                     _advance(turn, values)
                 for place, transform in turn:
@@ -298,6 +313,10 @@ def _unzipped(pairs):
 
 def _is_built(model):
     return model.built and all(layer.built for layer in model._flatten_layers())
+
+
+def _has_own(model, method):
+    return isinstance(model, keras.Model) and getattr(type(model), method) is not getattr(keras.Model, method)
 
 
 def _takes_training(model):
