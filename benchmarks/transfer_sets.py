@@ -201,11 +201,11 @@ class Study:
     def _train(self, setting, settings, seed):
         from tfdistill import Distiller
         from tfdistill.losses import LogitsDistillation
-        from tfdistill.recipes.stages.common import build_ranker, validation_auc
+        from tfdistill.recipes.stages.common import build_model, validation_quality
         from tfdistill.teachers import CachedTeacher
         from tfdistill.training import train
 
-        student = build_ranker(self.recipe.student.model, settings, self.dataset, name="student")
+        student = build_model(self.recipe.student.model, settings, self.dataset, name="student")
         model, unrated = student, round((setting.ratio or 0) * len(self.rows))
         if setting.ratio is not None:
             model = Distiller(
@@ -221,7 +221,7 @@ class Study:
             settings,
             seed=seed,
             rows_per_epoch=len(self.rows) + unrated,
-            score=validation_auc(student, self.dataset),
+            score=validation_quality(student, self.dataset),
             transform=self.expand,
         )
         return student, epochs

@@ -218,7 +218,7 @@ def test_recipes_explains_every_key(capsys):
     out = capsys.readouterr().out
     assert "distill.train.learning_rate  a number above 0, default" in out
     assert "distill.losses[].temperature  a number above 0, or a mapping with kind: one of 'constant'" in out
-    assert "data.source  one of 'synthetic', 'movielens_1m', 'table', required\n" in out
+    assert "data.source  one of 'synthetic', 'movielens_1m', 'table', 'mnist', required\n" in out
     assert "\x1b" not in out
 
 
@@ -377,6 +377,17 @@ def described(tmp_path, monkeypatch):
     monkeypatch.setattr("tfdistill._tensorflow.quiet_when_imported", lambda: None)
     monkeypatch.setattr("tfdistill.export.describe", lambda path: contents, raising=False)
     return "m.tflite"
+
+
+def test_inspecting_a_file_shows_zeros_and_distinct_values_where_they_are_known(described, capsys):
+    from tfdistill import export
+
+    for layer in export.describe(described)["layers"]:
+        layer |= {"zeros": 0.8, "distinct": 1600}
+    assert cli.main(["inspect", described]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "name dtype shape bytes zeros distinct share" in lines
+    assert "hidden_1/kernel int8 [64, 32] 25.0 KB 80.0% 1,600 25.0%" in lines
 
 
 def test_inspecting_a_file_shows_sizes_signatures_operators_and_weights(described, capsys):

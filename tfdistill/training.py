@@ -1,4 +1,4 @@
-"""Training a ranker the way every stage of a recipe does: seeded epochs, scored on validation, the best epoch kept."""
+"""Training a model the way every stage of a recipe does: seeded epochs, scored on validation, the best epoch kept."""
 
 import time
 
@@ -31,6 +31,8 @@ def train(
     seed,
     rows_per_epoch,
     score,
+    metric="auc",
+    loss=None,
     transform=None,
     loss_weights=None,
     on_progress=None,
@@ -39,14 +41,15 @@ def train(
     """Trains `model` for `settings.epochs` epochs and leaves it with the weights of the best one.
 
     Args:
-        model: a `keras.Model` (or a `Distiller`), not yet compiled; the loss of each output is binary cross-entropy on
-            logits.
+        model: a `keras.Model` (or a `Distiller`), not yet compiled.
         epoch_columns: epoch number (from 0) -> the columns of that epoch, (x, y) or (x, y, sample_weight), with arrays
             of equal length.
         settings: `epochs`, `batch_size`, and what `make_optimizer` reads.
         seed: fixes the order of the rows in every epoch.
         rows_per_epoch: length of the columns.
-        score: () -> validation AUC of the model as it stands.
+        score: () -> what the best epoch is chosen by, of the validation part and the model as it stands; more is better.
+        metric: what `score` is called.
+        loss: a `keras.losses.Loss` for each output; default: binary cross-entropy on logits.
         transform: applied to the x of every batch, such as `data.pair_expander(dataset)`.
         loss_weights: one number an output, for a model with several.
         on_progress: called as (examples done, examples in all) while it runs.
@@ -55,7 +58,7 @@ def train(
     Raises:
         UserError: an epoch has fewer rows than a batch, or the loss is no longer a number.
 
-    Returns: one record an epoch: epoch, loss, validation_auc, seconds, examples_per_second; the seconds and the speed
+    Returns: one record an epoch: epoch, loss, validation_METRIC, seconds, examples_per_second; the seconds and the speed
     are those of training alone, without the scoring.
     """
     from tfdistill.data import train_batches
@@ -66,14 +69,14 @@ def train(
             f"batch_size: expected at most the {rows_per_epoch:,} rows of an epoch, received {settings.batch_size:,}. "
             "Set a smaller `train.batch_size` for this model."
         )
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    loss = loss or keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(
         optimizer=make_optimizer(settings, steps * settings.epochs),
         loss=loss if loss_weights is None else [loss] * len(loss_weights),
         loss_weights=loss_weights,
         steps_per_execution=min(16, steps),
     )
-    records, best_weights, best_auc = [], None, -1.0
+    records, best_weights, best = [], None, -1.0
     for epoch in range(settings.epochs):
         batches = train_batches(epoch_columns(epoch), settings.batch_size, seed, epoch, transform=transform)
         reporter = _Progress(on_progress, epoch * steps, settings.epochs * steps, settings.batch_size)
@@ -85,14 +88,14 @@ def train(
                 f"learning_rate: training diverged in epoch {epoch + 1}, the loss is {history['loss'][-1]}. Set a smaller "
                 f"`train.learning_rate` for this model; it is {settings.learning_rate:g}."
             )
-        auc = score()
-        if epoch >= first_kept and auc > best_auc:
-            best_auc, best_weights = auc, model.get_weights()
+        quality = score()
+        if epoch >= first_kept and quality > best:
+            best, best_weights = quality, model.get_weights()
         records.append(
             {
                 "epoch": epoch + 1,
                 "loss": float(history["loss"][-1]),
-                "validation_auc": float(auc),
+                f"validation_{metric}": float(quality),
                 "seconds": seconds,
                 "examples_per_second": steps * settings.batch_size / seconds,
             }
@@ -108,7 +111,7 @@ def inference(model):
 
 
 def predict_logits(model, inputs, batch_size=8192, on_progress=None):
-    """Logits of a ranker for columns of any length, float32 [n, k], in batches that fit any machine.
+    """Logits of a model for columns of any length, float32 [n, k], in batches that fit any machine.
 
     Args:
         model: a `keras.Model`, any callable on a dict of tensors, or what `inference` made of one.

@@ -1,9 +1,19 @@
+import math
+
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
 from tfdistill.errors import UserError
-from tfdistill.evaluation import accuracy_metrics, auc, click_metrics, log_loss, probability_difference
+from tfdistill.evaluation import (
+    accuracy_metrics,
+    auc,
+    class_accuracy,
+    class_metrics,
+    click_metrics,
+    log_loss,
+    probability_difference,
+)
 
 
 def draw(rows, steps=None, seed=0):
@@ -102,3 +112,38 @@ def test_the_difference_of_two_predictions_worked_by_hand():
     assert probability_difference([0.5, 0.25, 0.75], [0.5, 0.75, 0.5]) == {"max": 0.5, "mean": 0.25}
     with pytest.raises(ValueError, match="expected one value for each"):
         probability_difference([0.5, 0.25], [0.5])
+
+
+CLASSES = [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.4, 0.4, 0.2], [0.0, 0.9, 0.1]]
+
+
+def test_classes_are_counted_right_where_the_most_probable_one_is_the_label():
+    # the first of two equally probable classes counts; the last row rules its label out, which costs -ln 1e-7
+    found = class_metrics([0, 1, 0, 0], CLASSES)
+    assert found["accuracy"] == 0.5
+    expected = -(math.log(0.7) + math.log(0.3) + math.log(0.4) + math.log(1e-7)) / 4
+    assert found["log_loss"] == pytest.approx(expected)
+    assert {type(value) for value in found.values()} == {float}
+
+
+def test_the_accuracy_of_logits_is_that_of_their_probabilities():
+    logits = np.random.default_rng(3).normal(size=(50, 4)) * 20
+    label = np.random.default_rng(4).integers(0, 4, 50)
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    assert class_accuracy(label, logits) == class_metrics(label, powers / powers.sum(1, keepdims=True))["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("label", "probability", "message"),
+    [
+        ([0, 1], CLASSES, r"received \(2,\) and \(4, 3\)"),
+        ([0, 1], [0.1, 0.2], r"expected shapes \(n,\) and \(n, classes\)"),
+        ([0, 3, 0, 0], CLASSES, "label: expected whole numbers from 0 to 2"),
+        ([0, -1, 0, 0], CLASSES, "label: expected whole numbers from 0 to 2"),
+        ([0.0, 1.0, 0.0, 0.0], CLASSES, "label: expected whole numbers from 0 to 2, received float64"),
+        ([0], [[0.2, 1.2]], "from 0 to 1, received 1.2"),
+    ],
+)
+def test_classes_that_make_no_sense_are_refused(label, probability, message):
+    with pytest.raises(ValueError, match=message):
+        class_metrics(label, probability)

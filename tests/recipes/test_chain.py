@@ -86,7 +86,9 @@ def test_the_distilled_student_carries_nothing_of_its_losses(chained, finished):
 def test_the_settings_of_distillation_reach_the_distiller_in_steps(recipe_file, finished):
     recipe = load_recipe(recipe_file, CHAIN)
     student = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="hidden_1"), keras.layers.Dense(1)])
-    distiller = students.build_distiller(student, student, recipe.distill, recipe.distill.losses, steps_per_epoch=10)
+    distiller = students.build_distiller(
+        student, student, recipe.distill, recipe.distill.losses, steps_per_epoch=10, unlabeled=-1.0
+    )
     kd, hint = distiller.distillation_losses
     assert (kd.temperature.base, hint.teacher_layer_name) == (2.0, "hidden_1")
     assert (distiller.distillation_loss_weights[0], distiller.distillation_loss_weights[1].steps) == (1.0, 5)

@@ -75,7 +75,7 @@ def test_a_file_name_that_makes_no_folder_name_is_refused(write):
         (
             "    kind: mpl",
             "    kind: mlp",
-            "mine.yaml line 8: student.model.kind: expected one of 'mlp', 'dcn_v2', received 'mpl'. "
+            "mine.yaml line 8: student.model.kind: expected one of 'mlp', 'dcn_v2', 'cnn', received 'mpl'. "
             "Did you mean 'mlp'?",
         ),
         (
@@ -152,13 +152,13 @@ def test_a_file_name_that_makes_no_folder_name_is_refused(write):
         (
             "data: {source: synthetic, path: x}",
             "data: {source: synthetic}",
-            "mine.yaml line 3: data.path: only with source 'movielens_1m' or 'table', this source is 'synthetic'. "
+            "mine.yaml line 3: data.path: only with source 'movielens_1m' or 'table' or 'mnist', this source is 'synthetic'. "
             "Remove it.",
         ),
         (
             "data: {sauce: synthetic}",
             "data: {source: synthetic}",
-            "mine.yaml line 3: data.source: missing. Expected one of 'synthetic', 'movielens_1m', 'table'.",
+            "mine.yaml line 3: data.source: missing. Expected one of 'synthetic', 'movielens_1m', 'table', 'mnist'.",
         ),
         (
             "data: {source: synthetic, split: {train: 0.5}}",
@@ -175,7 +175,8 @@ def test_a_file_name_that_makes_no_folder_name_is_refused(write):
             "export: {formats: [tflite]}",
             DISTILL,
             "mine.yaml line 12: export.formats[0]: expected one of 'saved_model', 'tflite_float32', 'tflite_float16', "
-            "'tflite_dynamic_int8', 'tflite_int8', received 'tflite'. Did you mean 'tflite_int8'?",
+            "'tflite_dynamic_int8', 'tflite_weight_only_int8', 'tflite_int8', 'tflite_int16', 'tflite_int4', received "
+            "'tflite'. Did you mean 'tflite_int8'?",
         ),
         (
             "soft_targets: {unrated_ratio: 1}",
@@ -358,7 +359,10 @@ def test_an_override_may_hold_the_equals_sign(write):
             "student.model={kind: mlp, hidden_units: [0]}",
             "--set student.model: student.model.hidden_units[0]: expected",
         ),
-        ("student.model.kind=dnc_v2", "--set student.model.kind: expected one of 'mlp', 'dcn_v2', received 'dnc_v2'."),
+        (
+            "student.model.kind=dnc_v2",
+            "--set student.model.kind: expected one of 'mlp', 'dcn_v2', 'cnn', received 'dnc_v2'.",
+        ),
         ("seed", "--set seed: expected KEY=VALUE, such as --set distill.unrated_ratio=1."),
         ("seed[0]=1", "--set seed[0]: seed is no list, it is 1."),
         ("distill[0]=1", "--set distill[0]: distill is no list, it is {"),

@@ -387,7 +387,7 @@ def test_every_key_has_a_description_and_a_type():
     assert by_key["distill.student_loss_weight"][1] == "0.1"
     assert by_key["assistants[].distill"] == ("a mapping with the keys of distill", "")
     assert by_key["SCHEDULE.momentum"] == ("a number of at least 0 and below 1", "0.99")
-    assert by_key["data.source"] == ("one of 'synthetic', 'movielens_1m', 'table'", "required")
+    assert by_key["data.source"] == ("one of 'synthetic', 'movielens_1m', 'table', 'mnist'", "required")
     assert by_key["data.features.NAME.missing"] == ("one of 'error', 'unknown'", "error")
     assert by_key["teacher.model.cross_layers"] == ("a whole number of at least 1", "3")
 
@@ -415,7 +415,7 @@ def test_every_key_has_a_description_and_a_type():
         (("teacher", "inputs"), "a mapping of names to text or null"),
         (("teacher", "inputs", "user_id"), "text"),
         (("data", "synthetic", "split"), "a mapping with the keys method, train, validation, test"),
-        (("student", "model"), "a mapping with kind: one of 'mlp', 'dcn_v2'"),
+        (("student", "model"), "a mapping with kind: one of 'mlp', 'dcn_v2', 'cnn'"),
     ],
 )
 def test_what_is_expected_of_a_key_is_said_in_words(location, expected):

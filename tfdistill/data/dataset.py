@@ -1,6 +1,7 @@
 """Encoded interactions: everything a model or an exporter needs, in arrays."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class Dataset:
     unseen: dict
     source: str = "interactions"
     _raw: dict = field(default_factory=dict, repr=False)
+
+    task: ClassVar[str] = "click-through"
 
     def __len__(self):
         return len(self.label)

@@ -1,4 +1,4 @@
-"""Public archives, fetched once, checked, and unpacked whole or not at all."""
+"""Public archives and files, fetched once, checked, and there whole or not at all."""
 
 import hashlib
 import http.client
@@ -35,12 +35,7 @@ def download_folder(folder, url, md5, members, progress=None):
         return folder
     with atomic_folder(folder) as temporary:
         archive = temporary / "archive.zip"
-        received = _fetch(url, archive, progress)
-        if received != md5:
-            raise UserError(
-                f"{url}: the downloaded archive has the md5 checksum {received}, expected {md5}. Try again, or pass a "
-                f"folder that holds the data with `--set data.path=FOLDER`."
-            )
+        _fetch_checked(url, archive, md5, progress)
         try:
             with zipfile.ZipFile(archive) as file:
                 for member, name in members.items():
@@ -50,6 +45,37 @@ def download_folder(folder, url, md5, members, progress=None):
             raise UserError(f"{url}: the archive cannot be unpacked ({problem}).") from problem
         archive.unlink()
     return folder
+
+
+def download_files(folder, url, md5, progress=None):
+    """Returns `folder`, filled with the files below `url` where they are not there yet; whatever fails leaves nothing.
+
+    Args:
+        folder: where the files are to be.
+        url: address of the folder that holds them, with a slash at its end.
+        md5: {file name: its checksum, in hexadecimal}.
+        progress: function of (bytes so far, bytes in all or None), of one file after another.
+
+    Raises:
+        UserError: where the network or a checksum fails.
+    """
+    folder = Path(folder)
+    if all((folder / name).is_file() for name in md5):
+        return folder
+    with atomic_folder(folder) as temporary:
+        for name, expected in md5.items():
+            _fetch_checked(url + name, temporary / name, expected, progress)
+    return folder
+
+
+def _fetch_checked(url, path, md5, progress):
+    """Writes what is at `url` to `path`; raises UserError where its checksum is another."""
+    received = _fetch(url, path, progress)
+    if received != md5:
+        raise UserError(
+            f"{url}: the download has the md5 checksum {received}, expected {md5}. Try again, or pass a folder that holds "
+            f"the data with `--set data.path=FOLDER`."
+        )
 
 
 def _fetch(url, path, progress):

@@ -9,6 +9,8 @@ from tfdistill._lazy import lazy_names
 _HOMES = {
     "accuracy_metrics": "tfdistill.evaluation.metrics",
     "auc": "tfdistill.evaluation.metrics",
+    "class_accuracy": "tfdistill.evaluation.metrics",
+    "class_metrics": "tfdistill.evaluation.metrics",
     "click_metrics": "tfdistill.evaluation.metrics",
     "evaluate_artifact": "tfdistill.evaluation.record",
     "gzip_bytes": "tfdistill.export.sizes",

@@ -1,4 +1,4 @@
-"""Quality of predicted click probabilities: how they rank, how well they are calibrated, how they classify."""
+"""Quality of predicted probabilities, of clicks and of classes: how they rank, how sure they are, how they classify."""
 
 import numpy as np
 
@@ -34,6 +34,47 @@ def click_metrics(label, probability, user, k=10):
         **accuracy_metrics(label, probability),
         f"ndcg@{k}": ndcg_at_k(label, probability, user, k),
     }
+
+
+def class_metrics(label, probability):
+    """All metrics of a classifier on one set of rows.
+
+    accuracy: share of rows whose most probable class is the label, the first of equally probable ones.
+    log_loss: -mean ln p(label) in nats, with probabilities kept 1e-7 away from 0, as in `log_loss`.
+
+    Args:
+        label: int [n], the class, from 0.
+        probability: float [n, classes].
+
+    Returns: {"accuracy", "log_loss"} -> float.
+
+    Raises:
+        ValueError: lengths differ, a label is no class, a probability is not a number from 0 to 1.
+
+    >>> class_metrics([1, 0], [[0.1, 0.9], [0.2, 0.8]])["accuracy"]
+    0.5
+    """
+    label, probability = np.asarray(label), np.asarray(probability, np.float64)
+    if probability.ndim != 2 or label.shape != probability.shape[:1] or not len(label):
+        raise ValueError(
+            "label and probability: expected shapes (n,) and (n, classes), received"
+            f" {label.shape} and {probability.shape}."
+        )
+    classes = probability.shape[1]
+    if label.dtype.kind not in "iu" or label.min() < 0 or label.max() >= classes:
+        raise ValueError(f"label: expected whole numbers from 0 to {classes - 1}, received {label.dtype} {label[:5]}.")
+    _check_range(probability)
+    told = np.clip(probability[np.arange(len(label)), label], PROBABILITY_FLOOR, None)
+    return {"accuracy": class_accuracy(label, probability), "log_loss": float(-np.log(told).mean())}
+
+
+def class_accuracy(label, score):
+    """Share of rows whose highest score, of probabilities or logits [n, classes], is that of the label [n].
+
+    >>> class_accuracy([1, 0], [[-2.0, 3.0], [0.5, 0.1]])
+    1.0
+    """
+    return float((np.argmax(score, axis=1) == np.asarray(label)).mean())
 
 
 def auc(label, score):
@@ -107,7 +148,11 @@ def _checked(label, probability):
         )
     if not np.isin(label, (0, 1)).all():
         raise ValueError(f"label: expected 0 and 1 only, received {label[~np.isin(label, (0, 1))][0]}.")
+    _check_range(probability)
+    return label, probability
+
+
+def _check_range(probability):
     outside = ~((probability >= 0) & (probability <= 1))
     if outside.any():
         raise ValueError(f"probability: expected numbers from 0 to 1, received {probability[outside][0]}.")
-    return label, probability

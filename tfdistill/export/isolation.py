@@ -7,13 +7,13 @@ it from that; they are taken out of the file again.
 
 import contextlib
 
+import keras
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-import keras
-
 from tfdistill._layers import wrapping
 from tfdistill.export.flatbuffer import opcode
+from tfdistill.export.lean import drop_unread
 from tfdistill.parametrize.places import operations_of
 from tfdistill.quantization import kinds
 
@@ -21,11 +21,20 @@ _OPERATOR = schema.BuiltinOperator
 
 
 @contextlib.contextmanager
-def isolated(model):
-    """While the context lasts, barriers stand around the layers that compute in float, and their inner layers."""
+def isolated(model, is_table_in_integers):
+    """While the context lasts, barriers stand around the layers that compute in float, and their inner layers.
+
+    Args:
+        model: a functional model.
+        is_table_in_integers: function of an Embedding layer: whether its rows may go on as integers.
+    """
     inside = kinds.parts_of_units(model)
     units = [one for one in operations_of(model) if kinds.is_unit(one) and id(one) not in inside]
-    floats = [unit for unit in units if not kinds.computes_in_integers(unit)]
+    floats = [
+        unit
+        for unit in units
+        if not kinds.computes_in_integers(unit) and not (kinds.is_table(unit) and is_table_in_integers(unit))
+    ]
     activations = [unit for unit in units if kinds.has_float_activation(unit)]
     with wrapping([(unit, _around) for unit in floats]), wrapping(
         [(unit, _around) for unit in activations], method="activation"
@@ -54,12 +63,7 @@ def remove_barriers(model):
 
         for operator in subgraph.operators:
             operator.inputs = [source(index) for index in operator.inputs]
-        read = {index for operator in subgraph.operators for index in operator.inputs} | set(subgraph.outputs)
-        subgraph.operators = [
-            operator
-            for operator in subgraph.operators
-            if opcode(model, operator) not in (_OPERATOR.FLOOR, _OPERATOR.CEIL) or operator.outputs[0] in read
-        ]
+        drop_unread(subgraph)
 
 
 def _around(call, *args, **kwargs):

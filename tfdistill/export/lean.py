@@ -35,7 +35,7 @@ def look_up_ids_as_they_are(model):
                 and _scalar(model, subgraph, add.inputs[1]) == subgraph.tensors[gather.inputs[0]].shape[0]
             ):
                 gather.inputs = [gather.inputs[0], ids, *gather.inputs[2:]]
-        _drop_unread(subgraph)
+        drop_unread(subgraph)
 
 
 def gather_half_precision(model):
@@ -64,7 +64,7 @@ def gather_half_precision(model):
             moved.inputs, moved.outputs = [gather.outputs[0]], [result]
             operators.append(moved)
         subgraph.operators = operators
-        _drop_unread(subgraph)
+        drop_unread(subgraph)
 
 
 def squash_in_float(model):
@@ -109,7 +109,7 @@ def _add_tensor_like(subgraph, index, type):
     return len(subgraph.tensors) - 1
 
 
-def _drop_unread(subgraph):
+def drop_unread(subgraph):
     """Removes operators whose results nobody reads, until none is left."""
     while True:
         read = {index for operator in subgraph.operators for index in operator.inputs} | set(subgraph.outputs)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 from tfdistill._layers import is_functional, model_inputs
 from tfdistill.errors import UserError
@@ -59,7 +60,7 @@ class FinalWeights:
 
     def __init__(self, model):
         _check_is_trained(model)
-        self._values, self.stored = {}, []
+        self._values, self._table_limits, self.stored = {}, {}, []
         self._model, self.rounds_activations = model, False
         for part in parametrized_parts(model):
             self._add(part)
@@ -68,6 +69,13 @@ class FinalWeights:
         """A variable's final value, an array."""
         return self._values[id(variable)] if id(variable) in self._values else variable.numpy()
 
+    def read(self, variable, value):
+        """What the graph reads for a variable: a table goes through the operator that makes the converter look up int8."""
+        limit = self._table_limits.get(id(variable))
+        if limit is None:
+            return value
+        return tf.quantization.fake_quant_with_min_max_args(value, -limit, limit, narrow_range=True)
+
     @contextlib.contextmanager
     def in_force(self):
         """A context in which the model is traced with them."""
@@ -75,7 +83,7 @@ class FinalWeights:
             stack.enter_context(final_weights())
             stack.enter_context(unrolled(self._model))
             for part in parametrized_parts(self._model):
-                stack.enter_context(isolated(part.model))
+                stack.enter_context(isolated(part.model, lambda table: id(table.embeddings) in self._table_limits))
             yield
 
     def _add(self, part):
@@ -83,7 +91,11 @@ class FinalWeights:
         for place, value in part.transformed_values().items():
             self._values[id(variables[place])] = np.asarray(value)
         self.rounds_activations |= any(isinstance(one, QuantizedOutput) for one in part.output_transforms)
-        factors = self._fold(part)
+        placement = None
+        if is_functional(part.model):
+            placement = Placement(part.model, (model_inputs(part.model),), {}, lambda operation: False)
+        factors = self._fold(part, placement) if placement else {}
+        in_integers = self._tables_in_integers(part, placement) if placement else set()
         for weight, transforms in part.transformed():
             transform = next((one for one in transforms if isinstance(one, QuantizedWeight)), None)
             if transform is None:
@@ -93,12 +105,25 @@ class FinalWeights:
             stored = _stored(weight.path, value, transform, factor)
             self.stored.append(stored)
             self._values[id(weight.variable)] = stored.values.astype(value.dtype)
+            if id(weight.layer) in in_integers and stored.scales.size == 1:
+                self._table_limits[id(weight.variable)] = float(LARGEST * stored.scales.ravel()[0])
 
-    def _fold(self, part):
+    def _tables_in_integers(self, part, placement):
+        """ids of the layers whose rows go only to layers that keep them apart or round what they make of them."""
+        rounded = {id(one) for one, transform in part.transformed_outputs() if isinstance(transform, QuantizedOutput)}
+        return {
+            id(table)
+            for table, readers in placement.readers_of_tables()
+            if rounded
+            and all(
+                unit is not None
+                and (id(unit) in rounded or kinds.has_kernel(unit) or not kinds.computes_in_integers(unit))
+                for unit in readers
+            )
+        }
+
+    def _fold(self, part, placement):
         """Folds normalisations; returns {id of a kernel: the factors of its channels, broadcastable to it}."""
-        if not is_functional(part.model):
-            return {}
-        placement = Placement(part.model, (model_inputs(part.model),), {}, lambda operation: False)
         rounded = {
             id(weight.variable): weight
             for weight, transforms in part.transformed()

@@ -79,7 +79,8 @@ def serving_module(model, output="probability", final=None):
         values = []
         for name, source in sources.items():
             with tf.name_scope(re.sub(r"[^\w./-]", "_", name)):
-                values.append((source, tf.convert_to_tensor(copies[name])))
+                copy = tf.convert_to_tensor(copies[name])
+                values.append((source, copy if final is None else final.read(source, copy)))
         in_force = contextlib.nullcontext() if final is None else final.in_force()
         with keras.StatelessScope(state_mapping=values), in_force:
             if isinstance(structure, dict):

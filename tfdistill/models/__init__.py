@@ -1,9 +1,10 @@
-"""Recommenders, as teachers and as students: functional Keras models that take a dict of fields and return logits.
+"""Teachers and students: functional Keras models that take a dict of inputs and return float32 logits.
 
-Every builder takes the fields of a data set first (`tfdistill.data.Dataset.fields`) and returns a plain `keras.Model`
-with inputs named by field and float32 logits [batch, 1].
+Every ranker's builder takes the fields of a data set first (`tfdistill.data.Dataset.fields`) and returns a plain
+`keras.Model` with inputs named by field and logits [batch, 1]. `cnn` is for images.
 """
 
+from tfdistill.models.cnn import cnn
 from tfdistill.models.dcn_v2 import dcn_v2
 from tfdistill.models.mlp import mlp
 
@@ -23,4 +24,4 @@ def build(kind, fields, **settings):
     return BUILDERS[kind](fields, **settings)
 
 
-__all__ = ["BUILDERS", "build", "dcn_v2", "mlp"]
+__all__ = ["BUILDERS", "build", "cnn", "dcn_v2", "mlp"]

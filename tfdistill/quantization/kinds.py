@@ -123,6 +123,8 @@ def computes_in_integers(unit):
         return True
     if isinstance(unit, layers.Activation):
         return _activation(unit) in _IN_INTEGERS
+    if isinstance(unit, layers.Rescaling):
+        return isinstance(unit.offset, (int, float)) and unit.offset == 0
     return is_passing(unit) or isinstance(unit, (*_WITH_KERNEL, *_ONE_OPERATOR)) or is_relu(unit)
 
 

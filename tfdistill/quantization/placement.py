@@ -59,6 +59,23 @@ class Placement:
                 self._choosing.setdefault(id(self._end(unit)), unit)
         self.places = [*self._input_places(), *self._unit_places(is_chosen), *self._output_places()]
 
+    def readers_of_tables(self):
+        """Yields (table, the units that its rows go to, `None` for operators between layers and the model's output)."""
+        for unit in self._units.values():
+            if kinds.is_table(unit):
+                yield unit, self._readers(unit)
+
+    def _readers(self, unit):
+        found = []
+        for call in self._calls[id(unit)]:
+            for output in call.outputs:
+                for use in self._flow.uses(output):
+                    if use.call is not None and kinds.is_passing(use.call.unit):
+                        found.extend(self._readers(use.call.unit))
+                    else:
+                        found.append(None if use.call is None else use.call.unit)
+        return found
+
     def _absorbing(self, unit):
         """The layer that is fused into `unit`'s operator, or `None`."""
         after = set()

@@ -51,11 +51,16 @@ def load_recipe(path_or_name, overrides=()):
 
 def check_files(recipe, origins):
     """Raises `UserError` where a file or a folder that the recipe names is not there or not what it should be."""
+    from tfdistill.data.mnist import holds_mnist
+
     data = recipe.data
     if data.source == "table":
         _check_file(Path(data.path), ("data", "path"), origins, "a CSV, TSV or Parquet file")
     elif data.source == "movielens_1m" and data.path is not None and not (Path(data.path) / "ratings.dat").is_file():
         message = f"expected a folder with ratings.dat, users.dat and movies.dat, received {show(data.path)}"
+        raise mistake(message, ("data", "path"), origins)
+    elif data.source == "mnist" and data.path is not None and not holds_mnist(data.path):
+        message = f"expected a folder with the four idx .gz files or mnist.npz, received {show(data.path)}"
         raise mistake(message, ("data", "path"), origins)
     several = recipe.teacher.load is not None and len(recipe.teacher.load) > 1
     for number, path in enumerate(recipe.teacher.load or ()):

@@ -7,6 +7,7 @@ from tfdistill.recipes.stages import student_stage
 from tfdistill.recipes.stages.artifacts import REFERENCE_FORMAT
 from tfdistill.recipes.stages.chain import chain
 from tfdistill.recipes.stages.compress import compressions
+from tfdistill.recipes.tasks import task_of
 
 FORMAT = 1
 
@@ -16,13 +17,14 @@ def collect(run):
     teacher, alone, distilled = _teacher(run), _students(run, "alone"), _students(run, "distilled")
     compressed = [_students(run, one.role) for one in compressions(run.recipe)]
     artifacts = run.result("evaluation")["artifacts"]
+    task = task_of(run.recipe.data)
     return {
         "format": FORMAT,
-        "task": "click-through",
+        "task": task.name,
         "data": run.result("data"),
         "models": [teacher, *_assistants(run), alone, distilled, *compressed],
         "artifacts": artifacts,
-        "summary": _summary(teacher, alone, distilled, artifacts),
+        "summary": _summary(teacher, alone, distilled, artifacts, task.metric),
     }
 
 
@@ -79,17 +81,17 @@ def _students(run, role):
     return _model(role, role_label(role), [run.result(student_stage(role, seed)) for seed in seeds], seeds)
 
 
-def _summary(teacher, alone, distilled, artifacts):
-    auc = {model["role"]: model["test"]["auc"]["mean"] for model in (teacher, alone, distilled)}
-    by_seed = [_gap_closed(auc["teacher"], auc["alone"], seed["test"]["auc"]) for seed in distilled["seeds"]]
+def _summary(teacher, alone, distilled, artifacts, metric):
+    mean = {model["role"]: model["test"][metric]["mean"] for model in (teacher, alone, distilled)}
+    by_seed = [_gap_closed(mean["teacher"], mean["alone"], seed["test"][metric]) for seed in distilled["seeds"]]
     reference = {entry["role"]: entry for entry in artifacts if entry["format"] == REFERENCE_FORMAT}
     big = reference.get("teacher") or next((entry for entry in artifacts if entry["role"] == "teacher"), None)
     students = [entry for entry in artifacts if base_role(entry["role"]) == "distilled"]
     small = reference.get("distilled") or students[0]
     smallest = min(students, key=lambda entry: entry["bytes"])
     return {
-        "auc": auc,
-        "gap_closed": _gap_closed(auc["teacher"], auc["alone"], auc["distilled"]),
+        metric: mean,
+        "gap_closed": _gap_closed(mean["teacher"], mean["alone"], mean["distilled"]),
         "gap_closed_by_seed": by_seed,
         "size_ratio": big["bytes"] / small["bytes"],
         "size_ratio_smallest": big["bytes"] / smallest["bytes"],

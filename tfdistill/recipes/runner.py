@@ -90,8 +90,8 @@ def run(recipe, *, output="saved_models", quiet=False, console=None):
     """Runs `recipe` and returns the run folder, `output/<recipe>/<run>`.
 
     A stage whose settings and inputs are unchanged is not run again, be it in this run folder or in another run in
-    `output`, of this recipe or another. Every stage begins from its own seed, so a run that was killed and continued ends with the numbers of
-    one that was not.
+    `output`, of this recipe or another. Every stage begins from its own seed, so a run that was killed and continued ends
+    with the numbers of one that was not.
 
     Args:
         recipe: a `tfdistill.recipes.schema.Recipe`, from `load_recipe`.

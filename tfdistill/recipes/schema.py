@@ -11,14 +11,27 @@ from tfdistill.recipes.schema_data import Data
 from tfdistill.recipes.schema_losses import AnyLoss, LogitsDistillation
 from tfdistill.recipes.schema_models import MLP, LabelTraining, Model, Training
 from tfdistill.recipes.schema_schedules import Share
+from tfdistill.recipes.schema_tasks import check_task, with_task_defaults
 from tfdistill.recipes.schema_teacher import Teacher
-from tfdistill.recipes.schema_types import Count, RecipeName, Section, Seed, Seeds, as_mapping, distinct, refuse
+from tfdistill.recipes.schema_types import (
+    Count,
+    RecipeName,
+    Section,
+    Seed,
+    Seeds,
+    TFLiteFormat,
+    as_mapping,
+    distinct,
+    refuse,
+)
 
 
 class SoftTargets(Section):
-    """What a teacher labels before a student learns: every training row and a pool of pairs that nobody rated."""
+    """What a teacher labels before a student learns: every training row and a pool of rows that have no label."""
 
-    unrated_ratio: Annotated[float, Field(ge=0)] = Field(4.0, description="unrated pairs in the pool per training row")
+    unrated_ratio: Annotated[float, Field(ge=0)] = Field(
+        4.0, description="pairs that nobody rated, or images without a label, in the pool per training row"
+    )
     draw: Literal["uniform", "popularity", "uniform_users", "teacher"] = Field(
         "uniform",
         description="how pairs are drawn. uniform: active users more often, items alike; popularity: rated items more "
@@ -53,7 +66,9 @@ class Distill(Section):
     student_loss_weight: Share = Field(0.1, description="weight of the hard labels; the soft targets have the rest")
     teacher_interval: Count = Field(1, description="the teacher counts every so many steps, the hard labels in all")
     unrated_ratio: Annotated[float, Field(ge=0)] = Field(
-        2.0, description="unrated pairs mixed in per training row each epoch; at most soft_targets.unrated_ratio"
+        2.0,
+        description="rows of the pool, without a label, mixed in per training row each epoch; at most "
+        "soft_targets.unrated_ratio",
     )
     train: Training = Field(
         default_factory=Training, description="how it is trained; keys left out are those of student.train"
@@ -80,7 +95,7 @@ class Export(Section):
     """The files that a run makes of the students."""
 
     formats: Annotated[
-        tuple[Literal["saved_model", "tflite_float32", "tflite_float16", "tflite_dynamic_int8", "tflite_int8"], ...],
+        tuple[Literal["saved_model", TFLiteFormat], ...],
         Field(strict=False, min_length=1),
         AfterValidator(distinct),
     ] = Field(
@@ -88,7 +103,9 @@ class Export(Section):
         description="which files",
     )
     output: Literal["probability", "logit"] = Field("probability", description="what the files give back")
-    calibration_examples: Count = Field(4096, description="training rows that set the ranges of tflite_int8")
+    calibration_examples: Count = Field(
+        4096, description="training rows that set the ranges of tflite_int8 and tflite_int16"
+    )
 
 
 class Evaluate(Section):
@@ -132,7 +149,7 @@ class Recipe(Section):
     def _defaults_from_other_keys(cls, values):
         if not isinstance(values, dict):
             return values
-        values = dict(values)
+        values = with_task_defaults(dict(values))
         seed = values.get("seed", 1)
         if "student_seeds" not in values and type(seed) is int:
             values["student_seeds"] = [seed, seed + 1, seed + 2]
@@ -163,6 +180,11 @@ class Recipe(Section):
             if distill.unrated_ratio > pool:
                 told = f"expected at most soft_targets.unrated_ratio ({pool:g}), received {distill.unrated_ratio:g}"
                 raise refuse(f"{key}.unrated_ratio", told)
+        return self
+
+    @model_validator(mode="after")
+    def _suits_its_data(self):
+        check_task(self)
         return self
 
     def resolved(self) -> dict[str, Any]:

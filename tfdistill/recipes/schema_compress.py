@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from tfdistill.recipes.schema_models import LabelTraining, Training
-from tfdistill.recipes.schema_types import Count, Section, Text, as_mapping, distinct, refuse
+from tfdistill.recipes.schema_types import Count, Section, Text, TFLiteFormat, as_mapping, distinct, refuse
 
 LAYERS = "which layers: names, paths or patterns such as 'embed_*'; null: all with kernels or tables"
 Layers = Annotated[tuple[Text, ...], Field(strict=False, min_length=1), AfterValidator(distinct)]
 Formats = Annotated[
-    tuple[Literal["tflite_float32", "tflite_float16", "tflite_dynamic_int8", "tflite_int8"], ...],
+    tuple[TFLiteFormat, ...],
     Field(strict=False),
     AfterValidator(distinct),
 ]

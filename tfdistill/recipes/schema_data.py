@@ -1,12 +1,12 @@
-"""The `data` section of a recipe: where interactions come from and how they are divided."""
+"""The `data` section of a recipe: where interactions, or images, come from and how they are divided."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from tfdistill.names import is_field_name
-from tfdistill.recipes.schema_types import FilePath, Numbers, Section, Share, Text, refuse
+from tfdistill.recipes.schema_types import Count, FilePath, Numbers, Section, Share, Text, refuse
 
 COLUMN_ROLES = ("user", "item", "label", "rating", "time")
 RESERVED_FEATURES = ("teacher_logits",)  # travels beside the features as a column of its own
@@ -35,7 +35,13 @@ SPLIT = Field(default_factory=Split, description="train, validation and test par
 UNSEEN = Field("unknown", description="ids that training never saw: take row 0 of their table, or stop with an error")
 
 
-class SyntheticData(Section):
+class Interactions(Section):
+    """Who met what, for the task of telling what is liked."""
+
+    task: ClassVar[str] = "click-through"
+
+
+class SyntheticData(Interactions):
     """The embedded data set: made on the spot from the seed, no download."""
 
     source: Literal["synthetic"] = Field(description="which data set")
@@ -57,7 +63,7 @@ class SyntheticData(Section):
         return self
 
 
-class MovieLensData(Section):
+class MovieLensData(Interactions):
     """MovieLens 1M: a rating of 4 or 5 is a positive, 1 or 2 a negative, 3 is left out."""
 
     source: Literal["movielens_1m"] = Field(description="which data set")
@@ -111,7 +117,7 @@ class Feature(Section):
     )
 
 
-class TableData(Section):
+class TableData(Interactions):
     """Your own interactions: a CSV, TSV or Parquet file with one row an interaction."""
 
     source: Literal["table"] = Field(description="which data set")
@@ -155,4 +161,38 @@ class TableData(Section):
         return self
 
 
-Data = Annotated[SyntheticData | MovieLensData | TableData, Field(discriminator="source")]
+class ImageSplit(Section):
+    """How the official training part is divided; the official test part is the test part."""
+
+    train: Share = Field(0.9, description="share of the training images to train on")
+    validation: Share = Field(0.1, description="share of the training images that choose the best epoch")
+
+    @model_validator(mode="after")
+    def _adds_up(self):
+        total = self.train + self.validation
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            parts = f"train {self.train:g} + validation {self.validation:g} = {total:g}"
+            raise refuse("", f"expected shares that sum to 1, received {parts}")
+        return self
+
+
+class MnistData(Section):
+    """MNIST: images of handwritten digits, whose class is to be told."""
+
+    task: ClassVar[str] = "classification"
+
+    source: Literal["mnist"] = Field(description="which data set")
+    path: FilePath | None = Field(
+        None, description="folder with the four idx .gz files, or with mnist.npz; null: downloaded once and cached"
+    )
+    labelled: Count | None = Field(
+        None,
+        description="training images whose label teacher and students may see; the others are what soft_targets.unrated_ratio "
+        "draws from; null: all",
+    )
+    split: ImageSplit = Field(
+        default_factory=ImageSplit, description="train and validation part of the training images"
+    )
+
+
+Data = Annotated[SyntheticData | MovieLensData | TableData | MnistData, Field(discriminator="source")]

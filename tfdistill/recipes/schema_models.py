@@ -24,11 +24,31 @@ class DCNV2(Section):
     hidden_units: Widths = Field((256, 128), description="widths of the dense layers")
 
 
-Model = Annotated[MLP | DCNV2, Field(discriminator="kind")]
+class Block(Section):
+    """Convolution, batch normalisation and ReLU."""
+
+    filters: Count = Field(8, description="channels that come out")
+    kernel_size: Count = Field(3, description="pixels on a side of the filters")
+    strides: Count = Field(2, description="pixels from one place of the filters to the next")
+
+
+class CNN(Section):
+    """Convolutions, dense layers, a logit a class; for images."""
+
+    kind: Literal["cnn"] = Field(description="which model")
+    blocks: Annotated[tuple[Block, ...], Field(strict=False, min_length=1)] = Field(
+        (Block(kernel_size=4, strides=4),),
+        description="convolutions, each with batch normalisation and ReLU",
+        json_schema_extra={"shown_default": "[{filters: 8, kernel_size: 4, strides: 4}]"},
+    )
+    hidden_units: Widths = Field((16,), description="widths of the dense layers")
+
+
+Model = Annotated[MLP | DCNV2 | CNN, Field(discriminator="kind")]
 
 
 class Training(Section):
-    """How a model is trained; the epoch with the best validation AUC is kept."""
+    """How a model is trained; the epoch with the best validation AUC, or accuracy, is kept."""
 
     epochs: Count = Field(10, description="passes over the training part")
     batch_size: Count = Field(2048, description="rows a step")

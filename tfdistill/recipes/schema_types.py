@@ -1,7 +1,7 @@
 """What the recipe schema is made of: the base of every section, bounded types, and how a combination is refused."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -41,6 +41,15 @@ def as_mapping(section):
 
 
 Text = Annotated[str, Field(min_length=1)]
+TFLiteFormat = Literal[
+    "tflite_float32",
+    "tflite_float16",
+    "tflite_dynamic_int8",
+    "tflite_weight_only_int8",
+    "tflite_int8",
+    "tflite_int16",
+    "tflite_int4",
+]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]

@@ -6,6 +6,7 @@ from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import dig, objects
 from tfdistill.recipes.roles import ASSISTANT, base_role, role_label
 from tfdistill.recipes.roles import LABELS as ROLES
+from tfdistill.recipes.tasks import task_named
 
 FORMATS = {
     "keras": "Keras",
@@ -13,7 +14,10 @@ FORMATS = {
     "tflite_float32": "float32",
     "tflite_float16": "float16",
     "tflite_dynamic_int8": "dynamic int8",
+    "tflite_weight_only_int8": "weight-only int8",
     "tflite_int8": "int8",
+    "tflite_int16": "int16",
+    "tflite_int4": "int4",
 }
 
 
@@ -34,8 +38,9 @@ class Entry:
     role: str
     format: str
     test: dict[str, Spread]
+    metric: str = "auc"
     is_model: bool = False
-    seed_auc: list[float] = field(default_factory=list)
+    seed_quality: list[float] = field(default_factory=list)
     seed: int | None = None
     bytes: float | None = None
     gzip_bytes: float | None = None
@@ -50,9 +55,9 @@ class Entry:
     peak_memory: float | None = None
 
     @property
-    def auc(self):
-        """The `Spread` of the test AUC, or None."""
-        return self.test.get("auc")
+    def quality(self):
+        """The `Spread` of the task's own metric, `metric`, on the test part, or None."""
+        return self.test.get(self.metric)
 
     @property
     def format_name(self):
@@ -62,8 +67,9 @@ class Entry:
 
 def read_entries(metrics):
     """Returns the `Entry` of every model and artifact: teacher, assistants, students, in each the Keras model first."""
-    entries = [_model(model) for model in objects(metrics.get("models"))]
-    entries += [_artifact(artifact) for artifact in objects(metrics.get("artifacts"))]
+    metric = task_named(metrics.get("task")).metric
+    entries = [_model(model, metric) for model in objects(metrics.get("models"))]
+    entries += [_artifact(artifact, metric) for artifact in objects(metrics.get("artifacts"))]
     order = list(roles(entries))
     steps = list(dict.fromkeys(entry.role for entry in entries))
 
@@ -110,10 +116,10 @@ def teacher_bytes(entries):
     return best.bytes if best else None
 
 
-def _model(model):
+def _model(model, metric):
     layers = [number(layer.get("bytes")) for layer in objects(model.get("layers"))]
     known = [size for size in layers if size is not None]
-    seeds = [number(dig(seed, "test", "auc")) for seed in objects(model.get("seeds"))]
+    seeds = [number(dig(seed, "test", metric)) for seed in objects(model.get("seeds"))]
     role = str(model.get("role"))
     return Entry(
         label=str(model.get("label") or role_label(role)),
@@ -121,13 +127,14 @@ def _model(model):
         format="keras",
         is_model=True,
         test=_test(model.get("test")),
-        seed_auc=[value for value in seeds if value is not None],
+        metric=metric,
+        seed_quality=[value for value in seeds if value is not None],
         bytes=sum(known) if known else None,
         parameters=number(model.get("parameters")),
     )
 
 
-def _artifact(artifact):
+def _artifact(artifact, metric):
     role, format_name = str(artifact.get("role")), str(artifact.get("format"))
     fallback = f"{role_label(role)}, {FORMATS.get(format_name, format_name)}"
     return Entry(
@@ -135,6 +142,7 @@ def _artifact(artifact):
         role=role,
         format=format_name,
         test=_test(artifact.get("test")),
+        metric=metric,
         seed=artifact.get("seed"),
         bytes=number(artifact.get("bytes")),
         gzip_bytes=number(artifact.get("gzip_bytes")),

@@ -6,6 +6,7 @@ from tfdistill.recipes.report.entries import ROLES, model_of
 from tfdistill.recipes.report.formatting import MISSING, metric, number, percent, significant, size, times
 from tfdistill.recipes.report.reading import dig
 from tfdistill.recipes.roles import base_role
+from tfdistill.recipes.tasks import task_named
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ def sentence(metrics, entries):
 
 
 def figures(metrics, entries):
-    """Returns the large figures: gap closed, times smaller, times faster, and the three AUCs."""
+    """Returns the large figures: gap closed, times smaller, times faster, and the quality of the three models."""
+    title = _title(metrics)
     summary = metrics.get("summary")
     smallest, faster = _factor(dig(summary, "size_ratio_smallest")), _factor(dig(summary, "speedup"))
     gap = None if _is_noise(metrics, entries) else number(dig(summary, "gap_closed"))
@@ -34,7 +36,7 @@ def figures(metrics, entries):
             MISSING if gap is None else percent(gap).removesuffix("%"),
             "" if gap is None else "%",
             "of the gap to the teacher closed",
-            _gap_detail(gap, dig(summary, "gap_closed_by_seed")),
+            _gap_detail(gap, dig(summary, "gap_closed_by_seed"), title),
         ),
         Figure(
             smallest[0], smallest[1], f"{_word(smallest, 'smaller', 'larger')} than the teacher", _size_detail(entries)
@@ -47,54 +49,61 @@ def figures(metrics, entries):
         ),
     ]
     for role, name in ROLES.items():
-        value, deviation, count = _auc(role, metrics, entries)
+        value, deviation, count = _test_quality(role, metrics, entries)
         if deviation is not None:
             detail = f"± {metric(deviation)} over {count} seeds"
         else:
             detail = "one seed" if value is not None else ""
-        shown.append(Figure(metric(value), "", f"AUC, {name}", detail, role))
+        shown.append(Figure(metric(value), "", f"{title}, {name}", detail, role))
     return shown
 
 
-def _auc(role, metrics, entries):
+def _title(metrics):
+    return task_named(metrics.get("task")).title
+
+
+def _test_quality(role, metrics, entries):
     model = model_of(entries, role)
-    if model and model.auc:
-        return model.auc.mean, model.auc.std, model.auc.count
-    return number(dig(metrics, "summary", "auc", role)), None, 1
+    if model and model.quality:
+        return model.quality.mean, model.quality.std, model.quality.count
+    return number(dig(metrics, "summary", task_named(metrics.get("task")).metric, role)), None, 1
 
 
 def _is_noise(metrics, entries):
     """Whether teacher and student alone are no further apart than the students alone among themselves."""
-    teacher, (alone, deviation, _) = _auc("teacher", metrics, entries)[0], _auc("alone", metrics, entries)
+    teacher, (alone, deviation, _) = (
+        _test_quality("teacher", metrics, entries)[0],
+        _test_quality("alone", metrics, entries),
+    )
     return None not in (teacher, alone, deviation) and teacher - alone <= deviation
 
 
 def _quality(metrics, entries):
-    teacher, alone, distilled = (_auc(role, metrics, entries)[0] for role in ROLES)
-    gap = number(dig(metrics, "summary", "gap_closed"))
+    teacher, alone, distilled = (_test_quality(role, metrics, entries)[0] for role in ROLES)
+    gap, title = number(dig(metrics, "summary", "gap_closed")), _title(metrics)
     if distilled is None:
         return ""
     if teacher is None or alone is None:
-        return f"The distilled student reaches a test AUC of {metric(distilled)}."
+        return f"The distilled student reaches a test {title} of {metric(distilled)}."
     if teacher <= alone:
         return (
-            f"The teacher (test AUC {metric(teacher)}) is no better than the student trained alone ({metric(alone)}), "
+            f"The teacher (test {title} {metric(teacher)}) is no better than the student trained alone ({metric(alone)}), "
             f"so there is no gap to close; the distilled student reaches {metric(distilled)}."
         )
     if distilled <= alone:
         return (
-            f"Distillation did not help here: the distilled student's test AUC is {metric(distilled)}, "
+            f"Distillation did not help here: the distilled student's test {title} is {metric(distilled)}, "
             f"the student's trained alone {metric(alone)} and the teacher's {metric(teacher)}."
         )
     if distilled >= teacher:
         return (
-            f"The distilled student is as good as its teacher: test AUC {metric(distilled)} against {metric(teacher)}; "
+            f"The distilled student is as good as its teacher: test {title} {metric(distilled)} against {metric(teacher)}; "
             f"trained alone the same student reaches {metric(alone)}."
         )
     if gap is None:
         gap = (distilled - alone) / (teacher - alone)
     return (
-        f"Distillation closed {percent(gap)} of the gap in test AUC between the student trained alone "
+        f"Distillation closed {percent(gap)} of the gap in test {title} between the student trained alone "
         f"({metric(alone)}) and its teacher ({metric(teacher)})."
     )
 
@@ -105,9 +114,9 @@ def _cost(metrics, entries):
     faster = _factor(dig(metrics, "summary", "speedup"))
     told = []
     if smallest and smaller[0] != MISSING:
-        auc = f", AUC {metric(smallest.auc.mean)}" if smallest.auc else ""
+        quality = f", {_title(metrics)} {metric(smallest.quality.mean)}" if smallest.quality else ""
         told.append(
-            f"The distilled student's smallest file ({smallest.format_name}, {size(smallest.bytes)}{auc}) "
+            f"The distilled student's smallest file ({smallest.format_name}, {size(smallest.bytes)}{quality}) "
             f"is {smaller[0]} times {_word(smaller, 'smaller', 'larger')} than the teacher's"
         )
     if faster[0] != MISSING:
@@ -158,10 +167,10 @@ def _speed_detail(speedup, entries):
     return f"{student.format_name}, {significant(teacher.latency_p50)} → {significant(student.latency_p50)} ms"
 
 
-def _gap_detail(gap, by_seed):
+def _gap_detail(gap, by_seed, title):
     if gap is None:
         return "no gap to close"
     known = [share for share in map(number, by_seed if isinstance(by_seed, list) else []) if share is not None]
     if len(known) < 2:
-        return "in test AUC"
+        return f"in test {title}"
     return f"{percent(min(known)).removesuffix('%')} to {percent(max(known))} over {len(known)} seeds"

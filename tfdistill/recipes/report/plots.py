@@ -6,15 +6,17 @@ from tfdistill.recipes.report.entries import FORMATS, model_of, role_class, role
 from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import objects
 from tfdistill.recipes.roles import SHORT_LABELS, base_role, role_label
+from tfdistill.recipes.tasks import task_named
 
 WIDE, NARROW = (600, 420), (350, 380)
 
 
-def quality_charts(entries):
-    """Returns the pairs of (wide, narrow) charts by name: AUC against size and against latency; None without points."""
+def quality_charts(entries, metrics):
+    """Returns the pairs of (wide, narrow) charts by name: quality against size and against latency; None without points."""
+    task = task_named(metrics.get("task"))
     return {
-        "size": _scatters(entries, "bytes", "size (log scale)", _size_tick),
-        "latency": _scatters(entries, "latency_p50", "p50 latency, ms (log scale)", "{:g}".format),
+        "size": _scatters(entries, task, "bytes", "size (log scale)", _size_tick),
+        "latency": _scatters(entries, task, "latency_p50", "p50 latency, ms (log scale)", "{:g}".format),
     }
 
 
@@ -24,34 +26,38 @@ def _size_tick(value):
     return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits} {unit}"
 
 
-def _scatters(entries, attribute, title, tick):
+def _scatters(entries, task, attribute, title, tick):
     named = zip(entries, row_names(entries), strict=True)
-    shown = [(entry, name) for entry, name in named if getattr(entry, attribute) and entry.auc]
+    shown = [(entry, name) for entry, name in named if getattr(entry, attribute) and entry.quality]
     teacher = model_of(entries, "teacher")
     reference = (
-        (f"teacher {formatting.metric(teacher.auc.mean)}", teacher.auc.mean) if teacher and teacher.auc else None
+        (f"teacher {formatting.metric(teacher.quality.mean)}", teacher.quality.mean)
+        if teacher and teacher.quality
+        else None
     )
 
     leads = {}
     for entry, _ in sorted(shown, key=lambda one: (not one[0].is_model, one[0].format != "tflite_float32")):
         leads.setdefault(entry.role, entry)
-    points = [_point(entry, name, getattr(entry, attribute), entry is leads[entry.role]) for entry, name in shown]
+    points = [_point(entry, task, name, getattr(entry, attribute), entry is leads[entry.role]) for entry, name in shown]
 
     def draw(size):
+        y_title, (width, height) = f"test {task.title}", size
         return scatter(
-            points, x_title=title, x_tick=tick, y_title="test AUC", width=size[0], height=size[1], reference=reference
+            points, x_title=title, x_tick=tick, y_title=y_title, width=width, height=height, reference=reference
         )
 
     return (draw(WIDE), draw(NARROW)) if shown else None
 
 
-def _point(entry, name, x, names_role):
+def _point(entry, task, name, x, names_role):
     """Makes the point of an entry; one point of a role `names_role`, the labels of the others are their own names."""
-    spread = f" ± {formatting.metric(entry.auc.std)}, {entry.auc.count} seeds" if entry.auc.std is not None else ""
+    quality = entry.quality
+    spread = f" ± {formatting.metric(quality.std)}, {quality.count} seeds" if quality.std is not None else ""
     lines = [entry.label + (" (Keras model)" if entry.is_model else "")]
-    lines.append(f"AUC {formatting.metric(entry.auc.mean)}{spread}")
-    if len(entry.seed_auc) > 1:
-        lines.append("seeds: " + ", ".join(formatting.metric(value) for value in entry.seed_auc))
+    lines.append(f"{task.title} {formatting.metric(quality.mean)}{spread}")
+    if len(entry.seed_quality) > 1:
+        lines.append("seeds: " + ", ".join(formatting.metric(value) for value in entry.seed_quality))
     elif entry.seed is not None:
         lines.append(f"seed {entry.seed}")
     lines.append(f"size {formatting.size(entry.bytes)}" + (" of weights" if entry.is_model else ""))
@@ -61,13 +67,13 @@ def _point(entry, name, x, names_role):
     own_name = entry.format_name if entry.is_model else name
     return Point(
         x=x,
-        y=entry.auc.mean,
+        y=quality.mean,
         role=role_class(entry.role),
         format=entry.format,
         label=f"{role}, {own_name}" if names_role and own_name != entry.label else own_name,
         tooltip="\n".join(lines),
-        spread=entry.auc.std,
-        seeds=entry.seed_auc if len(entry.seed_auc) > 1 else [],
+        spread=quality.std,
+        seeds=entry.seed_quality if len(entry.seed_quality) > 1 else [],
     )
 
 
@@ -86,9 +92,9 @@ def legend(entries):
 
 
 def training_charts(metrics):
-    """Returns the pairs of (wide, narrow) charts over epochs: of the loss and of the validation AUC."""
-    charts = []
-    for key, title in (("loss", "training loss"), ("validation_auc", "validation AUC")):
+    """Returns the pairs of (wide, narrow) charts over epochs: of the loss and of the quality on the validation part."""
+    charts, task = [], task_named(metrics.get("task"))
+    for key, title in (("loss", "training loss"), (f"validation_{task.metric}", f"validation {task.title}")):
         models = objects(metrics.get("models"))
         lines = [line for model in models for line in _lines(model, key, _epochs_before(model, models))]
         wide, narrow = (line_chart(lines, y_title=title, width=w, height=h) for w, h in (WIDE, NARROW))

@@ -72,7 +72,7 @@ def _content(manifest, metrics):
         "run": manifest.get("run") or formatting.MISSING,
         "sentence": headline.sentence(metrics, entries),
         "figures": headline.figures(metrics, entries),
-        "charts": plots.quality_charts(entries),
+        "charts": plots.quality_charts(entries, metrics),
         "roles": roles,
         "formats": formats,
         "quality": tables.quality_table(entries),

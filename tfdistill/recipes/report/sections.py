@@ -164,9 +164,11 @@ def data_facts(metrics):
     """Returns the data set as (name, value) pairs, and its fields."""
     data = metrics.get("data") if isinstance(metrics.get("data"), dict) else {}
     rows = [
-        (name, formatting.count(data.get(name))) for name in ("rows", "train", "validation", "test", "users", "items")
+        (name, formatting.count(data.get(name)))
+        for name in ("rows", "train", "validation", "test", "unlabelled", "users", "items", "classes")
     ]
     rows.append(("positive", formatting.percent(data.get("positive_share"), 1)))
+    rows.append(("image", _shape(data.get("image"))))
     unseen = data.get("unseen") if isinstance(data.get("unseen"), dict) else {}
     fields = [
         {

@@ -8,6 +8,9 @@ _RING = "M-7,0A7,7 0 1 0 7,0A7,7 0 1 0 -7,0Z"
 _TRIANGLE = "M0,-6.4L6,4.4H-6Z"
 _DIAMOND = "M0,-6.8L6.2,0L0,6.8L-6.2,0Z"
 _WEDGE = "M0,6.4L6,-4.4H-6Z"
+_BAR = "M-6.6,-2.4H6.6V2.4H-6.6Z"
+_COLUMN = "M-2.4,-6.6H2.4V6.6H-2.4Z"
+_HOUSE = "M0,-6.4L5.2,-1.2V5H-5.2V-1.2Z"
 _CROSS = "M-1.8,-5.6H1.8V-1.8H5.6V1.8H1.8V5.6H-1.8V1.8H-5.6V-1.8H-1.8Z"
 
 MARKERS = {
@@ -16,7 +19,10 @@ MARKERS = {
     "tflite_float32": _CIRCLE,
     "tflite_float16": _TRIANGLE,
     "tflite_dynamic_int8": _DIAMOND,
+    "tflite_weight_only_int8": _BAR,
     "tflite_int8": _WEDGE,
+    "tflite_int16": _COLUMN,
+    "tflite_int4": _HOUSE,
 }
 
 

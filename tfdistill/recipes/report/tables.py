@@ -40,7 +40,9 @@ class Table:
 
 def quality_table(entries):
     """Returns the table of test metrics and of the difference to Keras."""
-    names = list(METRIC_TITLES) + [name for entry in entries for name in entry.test]
+    names = (
+        [entry.metric for entry in entries] + list(METRIC_TITLES) + [name for entry in entries for name in entry.test]
+    )
     names = [name for name in dict.fromkeys(names) if any(name in entry.test for entry in entries)]
     columns = [
         (

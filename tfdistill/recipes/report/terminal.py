@@ -6,13 +6,14 @@ from rich.table import Table
 
 from tfdistill.recipes.report import formatting
 from tfdistill.recipes.report.entries import read_entries, row_names, teacher_bytes
+from tfdistill.recipes.tasks import task_named
 
 
 def summary_table(metrics):
     """Returns the outcome of a run as a `rich.table.Table`, one row per model and artifact, at most 100 columns wide.
 
     Sizes of Keras models are those of their weights; "smaller" compares with the teacher's TFLite float32 file (the
-    teacher as loaded where there is no such file); the deviation of an AUC is over the seeds.
+    teacher as loaded where there is no such file); the deviation of the first metric is over the seeds.
 
     Args:
         metrics: The content of a run's metrics.json, a dict.
@@ -30,18 +31,26 @@ def summary_table(metrics):
     ]
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
     table.add_column("", max_width=31, overflow="fold")
-    ndcg = next((name for entry in entries for name in entry.test if name.startswith("ndcg@")), "ndcg")
-    table.add_column("AUC", no_wrap=True, vertical="bottom")
-    for title in ("log\nloss", ndcg.replace("@", "\n@"), "size", "gzip", "smaller", "p50\nms", "max\ndiff"):
+    ndcg = next((name for entry in entries for name in entry.test if name.startswith("ndcg@")), None)
+    table.add_column(task_named(metrics.get("task")).title, no_wrap=True, vertical="bottom")
+    for title in (
+        "log\nloss",
+        *([ndcg.replace("@", "\n@")] if ndcg else []),
+        "size",
+        "gzip",
+        "smaller",
+        "p50\nms",
+        "max\ndiff",
+    ):
         table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
     for position, entry in enumerate(entries):
         last = position + 1 == len(entries) or entries[position + 1].role != entry.role
         ratio = reference / entry.bytes if reference and entry.bytes else None
         table.add_row(
             escape(names[position]),
-            _auc(entry.auc),
+            _quality(entry.quality),
             _mean(entry, "log_loss"),
-            _mean(entry, ndcg),
+            *([_mean(entry, ndcg)] if ndcg else []),
             formatting.size(entry.bytes),
             formatting.size(entry.gzip_bytes),
             formatting.MISSING if ratio is None else f"{formatting.times(ratio)}×",
@@ -53,7 +62,7 @@ def summary_table(metrics):
     return table
 
 
-def _auc(spread):
+def _quality(spread):
     if spread is None:
         return formatting.MISSING
     return formatting.metric(spread.mean) + formatting.deviation(spread.std)

@@ -5,10 +5,11 @@ import json
 import numpy as np
 
 from tfdistill.recipes.roles import role_label
-from tfdistill.recipes.stages.common import MODEL, open_model, probability, student_stage
+from tfdistill.recipes.stages.common import MODEL, open_model, student_stage
 from tfdistill.recipes.stages.compress import compressions
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.teacher import model_files
+from tfdistill.recipes.tasks import task_of
 
 INDEX = "artifacts.json"
 REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
@@ -17,14 +18,17 @@ FORMAT_LABELS = {
     "tflite_float32": "float32",
     "tflite_float16": "float16",
     "tflite_dynamic_int8": "dynamic int8",
+    "tflite_weight_only_int8": "weight-only int8",
     "tflite_int8": "int8",
+    "tflite_int16": "int16",
+    "tflite_int4": "int4",
 }
 
 
 def export_work(run, folder, tell):
     """Exports the distilled student in every format asked for, teacher and student alone in the reference format.
 
-    Of several seeds the one with the best validation AUC is exported. artifacts.json lists what was written.
+    Of several seeds the best one on the validation part is exported. artifacts.json lists what was written.
     """
     recipe, dataset = run.recipe, open_dataset(run)
     calibration = _calibration_inputs(dataset, recipe)
@@ -51,8 +55,8 @@ def evaluation_work(run, folder, tell):
     from tfdistill.training import predict_logits
 
     settings, dataset = run.recipe.evaluate, open_dataset(run)
-    rows = dataset.rows("test")
-    inputs, label, user = dataset.inputs(rows), dataset.label[rows], dataset.user_row[rows]
+    task, rows = task_of(dataset), dataset.rows("test")
+    inputs, measured_by = dataset.inputs(rows), task.measured_by(dataset, rows, settings)
     index = json.loads(run.path("export", INDEX).read_text(encoding="utf-8"))
     keras_probability, records = {}, [] if run.recipe.teacher.is_one_of_ours else [_teacher_as_it_is(run)]
     for position, entry in enumerate(index):
@@ -61,16 +65,14 @@ def evaluation_work(run, folder, tell):
         tell(position, len(index), unit="files", what=text)
         if role not in keras_probability:
             model = open_model(_model_path(run, role, seed))
-            keras_probability[role] = probability(predict_logits(model, inputs)[:, 0])
+            keras_probability[role] = task.probability(predict_logits(model, inputs, task.rows_a_call))
         measured = evaluate_artifact(
             run.path("export", entry["file"]),
             keras_probability[role],
             inputs,
-            label,
-            user,
             threads=settings.threads,
             latency_runs=settings.latency_runs,
-            k=settings.ndcg_k,
+            **measured_by,
         )
         head = {"label": text, "role": role, "format": entry["format"], "path": f"export/{entry['file']}", "seed": seed}
         records.append({**head, **measured})
@@ -78,8 +80,9 @@ def evaluation_work(run, folder, tell):
 
 
 def best_seed(run, role):
-    """The seed whose student has the best validation AUC."""
-    return max(run.recipe.student_seeds, key=lambda seed: run.result(student_stage(role, seed))["validation"]["auc"])
+    """The seed whose student is the best on the validation part."""
+    metric = task_of(run.recipe.data).metric
+    return max(run.recipe.student_seeds, key=lambda seed: run.result(student_stage(role, seed))["validation"][metric])
 
 
 def _model_path(run, role, seed):

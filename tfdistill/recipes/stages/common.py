@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tfdistill.recipes.tasks import task_of
+
 MODEL = "model.keras"
 PARTS = ("validation", "test")
 
@@ -11,67 +13,54 @@ def student_stage(role, seed):
     return f"{role.replace(' ', '_')}_seed{seed}"
 
 
-def build_ranker(shape, settings, dataset, **arguments):
-    """Builds a ranker for the data: its shape from a recipe's `model`, its regularisation from its `train`."""
-    from tfdistill.models import build
-
-    return build(
-        **shape.model_dump(),
-        fields=dataset.fields,
-        dropout=settings.dropout,
-        embedding_l2=settings.embedding_l2,
-        **arguments,
-    )
+def build_model(shape, settings, dataset, **arguments):
+    """Builds a model for the data: its shape from a recipe's `model`, its regularisation from its `train`."""
+    return task_of(dataset).build_model(shape, settings, dataset, **arguments)
 
 
 def score(logits, dataset, part, ndcg_k):
-    """All metrics of one part of the data, from logits [n, 1] of its rows."""
-    from tfdistill.evaluation import click_metrics
-
-    rows = dataset.rows(part)
-    return click_metrics(dataset.label[rows], probability(logits[:, 0]), dataset.user_row[rows], k=ndcg_k)
+    """All metrics of one part of the data, from the logits [n, k] of its rows."""
+    task, rows = task_of(dataset), dataset.rows(part)
+    return task.metrics(dataset, rows, task.probability(logits), ndcg_k)
 
 
-def probability(logits):
-    """The sigmoid in float64, safe at any size of the logit."""
-    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64)))
-
-
-def validation_auc(model, dataset):
-    """Returns () -> AUC of `model` on the validation part, as it stands when called."""
-    from tfdistill.evaluation import auc
+def validation_quality(model, dataset):
+    """Returns () -> what the best epoch is chosen by, of `model` on the validation part, as it stands when called."""
     from tfdistill.training import inference, predict_logits
 
-    rows = dataset.rows("validation")
-    inputs, label, ask = dataset.inputs(rows), dataset.label[rows], inference(model)
-    return lambda: auc(label, predict_logits(ask, inputs)[:, 0])
+    task, rows, ask = task_of(dataset), dataset.rows("validation"), inference(model)
+    inputs = dataset.inputs(rows)
+    return lambda: task.quality(dataset, rows, predict_logits(ask, inputs, task.rows_a_call))
 
 
-def train_on_labels(ranker, dataset, settings, seed, tell, first_kept=0):
-    """Trains a ranker on the hard labels, with the exposure task beside them where `settings` ask for it.
+def train_on_labels(model, dataset, settings, seed, tell, first_kept=0):
+    """Trains a model on the hard labels, with the exposure task beside them where `settings` ask for it.
 
     Returns: the records of the epochs; see `tfdistill.training.train`.
     """
-    from tfdistill.data import ExposureSet, pair_expander
-    from tfdistill.models.exposure import with_exposure_head
     from tfdistill.training import train
 
+    task, rows = task_of(dataset), dataset.rows("train")
     common = {
         "seed": seed,
-        "score": validation_auc(ranker, dataset),
-        "transform": pair_expander(dataset),
+        "score": validation_quality(model, dataset),
+        "metric": task.metric,
+        "loss": task.hard_loss(),
+        "transform": task.expander(dataset),
         "on_progress": tell,
         "first_kept": first_kept,
     }
     if not settings.exposure_weight:
-        rows = dataset.rows("train")
-        columns = (dataset.pairs(rows), dataset.label[rows][:, None])
-        return train(ranker, lambda epoch: columns, settings, rows_per_epoch=len(rows), **common)
+        columns = (task.columns(dataset, rows), task.labels(dataset, rows))
+        return train(model, lambda epoch: columns, settings, rows_per_epoch=len(rows), **common)
+    from tfdistill.data import ExposureSet
+    from tfdistill.models.exposure import with_exposure_head
+
     pairs = ExposureSet(dataset, seed)
     # Half of the rows carry a label, so a mean over all rows halves that loss; the 2 gives it its weight back.
     weights = [2.0, 2.0 * settings.exposure_weight]
-    model = with_exposure_head(ranker)
-    return train(model, pairs.epoch, settings, rows_per_epoch=pairs.rows_per_epoch, loss_weights=weights, **common)
+    both = with_exposure_head(model)
+    return train(both, pairs.epoch, settings, rows_per_epoch=pairs.rows_per_epoch, loss_weights=weights, **common)
 
 
 def summarise(epochs, predict, dataset, ndcg_k):
@@ -79,7 +68,7 @@ def summarise(epochs, predict, dataset, ndcg_k):
 
     Args:
         epochs: what `training.train` returned; empty for a model that was loaded.
-        predict: row numbers [n] -> logits [n, 1].
+        predict: row numbers [n] -> logits [n, k].
         dataset: the data.
         ndcg_k: k of ndcg@k.
     """
@@ -113,11 +102,12 @@ def save_model(model, path):
 
 
 def finish(model, folder, epochs, dataset, ndcg_k):
-    """Writes a trained ranker into a stage's folder and returns its record."""
+    """Writes a trained model into a stage's folder and returns its record."""
     from tfdistill.export.keras_contents import layer_table
     from tfdistill.parametrize import plain_model
     from tfdistill.training import predict_logits
 
     save_model(model, folder / MODEL)
-    record = summarise(epochs, lambda rows: predict_logits(model, dataset.inputs(rows)), dataset, ndcg_k)
+    rows_a_call = task_of(dataset).rows_a_call
+    record = summarise(epochs, lambda rows: predict_logits(model, dataset.inputs(rows), rows_a_call), dataset, ndcg_k)
     return {"parameters": plain_model(model).count_params(), "layers": layer_table(model), **record}

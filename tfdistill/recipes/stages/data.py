@@ -2,25 +2,21 @@
 
 from pathlib import Path
 
+from tfdistill.recipes.tasks import task_of
+
 FILE = "dataset.npz"
 
 
 def work(run, folder, tell):
-    """Writes the encoded `Dataset`; returns its counts."""
-    from tfdistill.data import encode, split
+    """Writes the data set, encoded and split; returns its counts."""
+    settings = run.recipe.data
 
-    recipe = run.recipe
-    interactions = _read(recipe.data, recipe.seed, tell)
-    parts = split(
-        interactions,
-        method=recipe.data.split.method,
-        train=recipe.data.split.train,
-        validation=recipe.data.split.validation,
-        test=recipe.data.split.test,
-        seed=recipe.seed,
-    )
-    dataset = encode(interactions, parts, unseen=recipe.data.unseen)
-    for field, count in dataset.unseen.items():
+    def progress(done, total):
+        tell(done, total, unit="bytes")
+
+    make = _images if settings.source == "mnist" else _interactions
+    dataset = make(settings, run.recipe.seed, progress)
+    for field, count in getattr(dataset, "unseen", {}).items():
         if count:
             run.reporter.say(f"  {count:,} rows have a {field} that training does not; they share its unknown row")
     dataset.save(folder / FILE)
@@ -28,13 +24,26 @@ def work(run, folder, tell):
 
 
 def open_dataset(run):
-    """The `Dataset` that the data stage wrote."""
-    from tfdistill.data import Dataset
-
-    return Dataset.load(run.path("data", FILE))
+    """The data set that the data stage wrote."""
+    return task_of(run.recipe.data).open(run.path("data", FILE))
 
 
-def _read(settings, seed, tell):
+def _images(settings, seed, progress):
+    from tfdistill.data import mnist
+
+    share = settings.split.validation
+    return mnist(settings.path, progress=progress, validation=share, labelled=settings.labelled, seed=seed)
+
+
+def _interactions(settings, seed, progress):
+    from tfdistill.data import encode, split
+
+    interactions = _read(settings, seed, progress)
+    parts = split(interactions, **settings.split.model_dump(), seed=seed)
+    return encode(interactions, parts, unseen=settings.unseen)
+
+
+def _read(settings, seed, progress):
     if settings.source == "synthetic":
         from tfdistill.data import synthetic
 
@@ -42,7 +51,7 @@ def _read(settings, seed, tell):
     if settings.source == "movielens_1m":
         from tfdistill.data import movielens_1m
 
-        return movielens_1m(settings.path, progress=lambda done, total: tell(done, total, unit="bytes"))
+        return movielens_1m(settings.path, progress=progress)
     from tfdistill.data import FeatureSpec, read_table
 
     columns = settings.columns

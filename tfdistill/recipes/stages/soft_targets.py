@@ -1,4 +1,4 @@
-"""The stages in which a teacher, or an assistant in its place, labels every training row and a pool of unrated pairs."""
+"""The stages in which a teacher, or an assistant in its place, labels every training row and a pool of unlabelled ones."""
 
 import os
 
@@ -6,7 +6,8 @@ import numpy as np
 
 from tfdistill import files
 from tfdistill.recipes.stages.data import open_dataset
-from tfdistill.recipes.stages.teacher import HARD_LABEL, NO_LABEL, Teacher, fingerprint
+from tfdistill.recipes.stages.teacher import HARD_LABEL, Teacher, fingerprint
+from tfdistill.recipes.tasks import task_of
 
 CACHE, POOL = "cache", "pool.npz"
 ROWS_A_SHARD = 1 << 18  # the work that a kill can cost
@@ -16,24 +17,27 @@ def label_work(link):
     """The stage that writes the soft targets of a link of the chain.
 
     cache/ is a `tfdistill.soft_targets.SoftTargets` of logits and of the layers that the learner's losses read, by
-    example id. pool.npz holds the unrated pairs: example_id int64 [pool], which begin after the largest id of the data,
-    user_row, item_row int32 [pool] and context_row int64 [pool].
+    example id. pool.npz holds the rows without a label: example_id int64 [pool] and the columns that stand for them. Of
+    pairs that nobody rated: ids after the largest of the data, user_row, item_row int32 [pool] and context_row int64
+    [pool]; of images: their own ids and image_row int32 [pool].
     """
 
     def work(run, folder, tell):
         from tfdistill.soft_targets import write_soft_targets
 
         dataset, teacher, settings = open_dataset(run), Teacher(run, link.teacher), run.recipe.soft_targets
+        task = task_of(dataset)
         identity = fingerprint(run, link.teacher)
         # It grows in a place of its own, where a run that was killed finds it again.
         unfinished = run.unfinished(link.soft_targets, identity)
         rated = dataset.rows("train")
         pool = _pool(unfinished / POOL, dataset, teacher, settings, run.recipe.seed)
-        columns = {name: np.concatenate([column, pool[name]]) for name, column in dataset.pairs(rated).items()}
-        label = np.concatenate([dataset.label[rated], np.full(len(pool["example_id"]), NO_LABEL, np.float32)])
+        columns = {name: np.concatenate([column, pool[name]]) for name, column in task.columns(dataset, rated).items()}
+        unlabelled = np.full(len(pool["example_id"]), task.unlabeled, dataset.label.dtype)
+        label = np.concatenate([dataset.label[rated], unlabelled])
 
         def inputs(part):
-            read = teacher.inputs(dataset, **{name: column[part] for name, column in columns.items()})
+            read = teacher.inputs(dataset, {name: column[part] for name, column in columns.items()})
             return {**read, HARD_LABEL: label[part]} if teacher.reads_labels else read
 
         write_soft_targets(
@@ -70,25 +74,11 @@ def open_soft_targets(run, link):
 
 
 def _pool(path, dataset, teacher, settings, seed):
-    """The unrated pairs; drawn once, since a teacher that chooses among them may not choose alike on another machine."""
-    from tfdistill.data import sample_unrated
-
-    if path.exists():
-        return _read(path)
-    count = round(settings.unrated_ratio * len(dataset.rows("train")))
-    choice = {}
-    if settings.draw == "teacher":
-        choice = {"candidates": settings.candidates, "score": lambda *pairs: teacher.pairs(dataset, *pairs)}
-    user, item, context_row = sample_unrated(dataset, count, seed, settings.draw, **choice)
-    first = dataset.example_id.max() + 1
-    with files.atomic_path(path) as temporary:
-        np.savez(
-            temporary,
-            example_id=np.arange(first, first + count, dtype=np.int64),
-            user_row=user,
-            item_row=item,
-            context_row=context_row,
-        )
+    """The rows without a label; drawn once, since a teacher that chooses may not choose alike on another machine."""
+    if not path.exists():
+        pool = task_of(dataset).draw_pool(dataset, settings, seed, lambda columns: teacher.logits(dataset, columns))
+        with files.atomic_path(path) as temporary:
+            np.savez(temporary, **pool)
     return _read(path)
 
 

@@ -1,11 +1,12 @@
 """The students, alone on the hard labels (the baseline) and distilled, and the assistants, which are distilled too."""
 
 from tfdistill.recipes.stages.chain import chain
-from tfdistill.recipes.stages.common import build_ranker, finish, train_on_labels, validation_auc
+from tfdistill.recipes.stages.common import build_model, finish, train_on_labels, validation_quality
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.losses import build_loss, number
 from tfdistill.recipes.stages.soft_targets import open_soft_targets
-from tfdistill.recipes.stages.transfer import UNLABELED, TransferSet
+from tfdistill.recipes.stages.transfer import TransferSet
+from tfdistill.recipes.tasks import task_of
 
 
 def alone_work(seed):
@@ -13,7 +14,7 @@ def alone_work(seed):
 
     def work(run, folder, tell):
         dataset, settings = open_dataset(run), run.recipe.student.train
-        student = build_ranker(run.recipe.student.model, settings, dataset, name="student")
+        student = build_model(run.recipe.student.model, settings, dataset, name="student")
         epochs = train_on_labels(student, dataset, settings, seed, tell)
         return {"seed": seed, **finish(student, folder, epochs, dataset, run.recipe.evaluate.ndcg_k)}
 
@@ -41,10 +42,10 @@ def assistant_work(link):
 def build_learner(link, dataset):
     """Builds the model that learns in a link of the chain."""
     name = "student" if link.learner is None else "assistant"
-    return build_ranker(link.model, link.distill.train, dataset, name=name)
+    return build_model(link.model, link.distill.train, dataset, name=name)
 
 
-def build_distiller(learner, teacher, distill, losses, steps_per_epoch):
+def build_distiller(learner, teacher, distill, losses, steps_per_epoch, unlabeled):
     """Returns the `Distiller` of a recipe's `distill` section.
 
     Args:
@@ -53,6 +54,7 @@ def build_distiller(learner, teacher, distill, losses, steps_per_epoch):
         distill: the section.
         losses: those of its losses to train with.
         steps_per_epoch: batches of an epoch, in which the durations of schedules are counted.
+        unlabeled: the label of a row that has none.
 
     Raises:
         ValueError: for layers that do not exist, and for losses that cannot compare teacher and learner.
@@ -65,7 +67,7 @@ def build_distiller(learner, teacher, distill, losses, steps_per_epoch):
         distillation_losses=[build_loss(loss, steps_per_epoch) for loss in losses],
         distillation_loss_weights=[number(loss.weight, steps_per_epoch) for loss in losses],
         student_loss_weight=number(distill.student_loss_weight, steps_per_epoch),
-        unlabeled_value=UNLABELED,
+        unlabeled_value=unlabeled,
         teacher_interval=distill.teacher_interval,
     )
 
@@ -84,16 +86,18 @@ def train_with_teacher(run, link, learner, dataset, seed, tell, first_kept=0):
     """
     from tfdistill.training import train
 
-    settings = link.distill
+    settings, task = link.distill, task_of(dataset)
     transfer = TransferSet(dataset, *open_soft_targets(run, link), settings.unrated_ratio)
     steps_per_epoch = transfer.rows_per_epoch // settings.train.batch_size
     return train(
-        build_distiller(learner, transfer.teacher, settings, settings.losses, steps_per_epoch),
+        build_distiller(learner, transfer.teacher, settings, settings.losses, steps_per_epoch, task.unlabeled),
         transfer.epoch,
         settings.train,
         seed=seed,
         rows_per_epoch=transfer.rows_per_epoch,
-        score=validation_auc(learner, dataset),
+        score=validation_quality(learner, dataset),
+        metric=task.metric,
+        loss=task.hard_loss(),
         transform=transfer.transform(),
         on_progress=tell,
         first_kept=first_kept,

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tfdistill.recipes.stages.common import MODEL, build_ranker, open_model, save_model, summarise, train_on_labels
+from tfdistill.recipes.stages.common import MODEL, build_model, open_model, save_model, summarise, train_on_labels
 from tfdistill.recipes.stages.data import open_dataset
+from tfdistill.recipes.tasks import task_of
 
 HARD_LABEL = "hard label"  # the column of a labelled row's label, for teachers that are weighed by it
-NO_LABEL = -1.0
 ROWS_AT_A_TIME = 1 << 18  # bounds the memory that the inputs of a long labelling take
 
 
@@ -31,7 +31,7 @@ def work(run, folder, tell):
 
 
 class Teacher:
-    """The model of a stage, or several as one, asked by rows or by pairs of the data set in the form that it reads.
+    """The model of a stage, or several as one, asked by rows or by columns of the data set in the form that it reads.
 
     Args:
         run: the run.
@@ -53,42 +53,45 @@ class Teacher:
             members = [load_teacher(path, **options) for path in settings.load]
         else:
             members = [load_teacher(path) for path in model_files(run, stage, folder)]
-        self.ask = combined(settings, members) if stage == "teacher" else members[0]
+        self.ask = combined(settings, members, task_of(run.recipe.data)) if stage == "teacher" else members[0]
         self.reads_labels = isinstance(self.ask, _WeighedByLabels)
         self._infer = inference(self.ask)
 
     def check(self, dataset):
-        """Raises `UserError` where the teacher does not take these inputs or give one finite logit a row."""
+        """Raises `UserError` where the teacher does not take these inputs or give finite logits, as many as the student."""
         from tfdistill.teachers import check_teacher_outputs
 
-        check_teacher_outputs(self.ask, self.inputs(dataset, **dataset.pairs(dataset.rows("train")[:64])), units=1)
+        task = task_of(dataset)
+        sample = self.inputs(dataset, task.columns(dataset, dataset.rows("train")[:64]))
+        check_teacher_outputs(self.ask, sample, units=task.outputs(dataset))
 
-    def inputs(self, dataset, user_row, item_row, context_row):
-        """What the teacher reads of user-item pairs that need not be in the data."""
-        return (dataset.raw_pair_inputs if self._raw else dataset.pair_inputs)(user_row, item_row, context_row)
+    def inputs(self, dataset, columns):
+        """What the teacher reads of columns that stand for rows, in the data or not."""
+        return task_of(dataset).inputs(dataset, columns, raw=self._raw)
 
     def rows(self, dataset, rows):
-        """Logits float32 [n, 1] of interactions, by their row numbers."""
-        return self.pairs(dataset, **dataset.pairs(rows))
+        """Logits float32 [n, k] of rows of the data, by their numbers."""
+        return self.logits(dataset, task_of(dataset).columns(dataset, rows))
 
-    def pairs(self, dataset, user_row, item_row, context_row):
-        """Logits float32 [n, 1] of user-item pairs."""
+    def logits(self, dataset, columns):
+        """Logits float32 [n, k] of columns."""
         from tfdistill.training import predict_logits
 
-        columns, pieces = (user_row, item_row, context_row), [np.zeros((0, 1), np.float32)]
-        for start in range(0, len(user_row), ROWS_AT_A_TIME):
-            part = (column[start : start + ROWS_AT_A_TIME] for column in columns)
-            pieces.append(predict_logits(self._infer, self.inputs(dataset, *part)))
+        task = task_of(dataset)
+        pieces = [np.zeros((0, task.outputs(dataset)), np.float32)]
+        for start in range(0, len(next(iter(columns.values()))), ROWS_AT_A_TIME):
+            part = {name: column[start : start + ROWS_AT_A_TIME] for name, column in columns.items()}
+            pieces.append(predict_logits(self._infer, self.inputs(dataset, part), task.rows_a_call))
         return np.concatenate(pieces)
 
 
-def combined(settings, members):
-    """Returns one teacher of several, as the recipe's `teacher` wants it."""
+def combined(settings, members, task):
+    """Returns one teacher of several, as the recipe's `teacher` wants it, for a task of `tfdistill.recipes.tasks`."""
     from tfdistill.teachers import Ensemble
 
     if len(members) == 1:
         return members[0]
-    ensemble = Ensemble(members, combine=settings.combine, weights=settings.weights, task="binary")
+    ensemble = Ensemble(members, combine=settings.combine, weights=settings.weights, task=task.form)
     return _WeighedByLabels(ensemble) if settings.weights == "confidence" else ensemble
 
 
@@ -111,7 +114,7 @@ def fingerprint(run, stage):
         members = list(settings.load)
     else:
         members = [open_model(path) for path in model_files(run, stage)]
-    teacher = combined(settings, members)
+    teacher = combined(settings, members, task_of(run.recipe.data))
     return teacher_fingerprint(teacher.ensemble if isinstance(teacher, _WeighedByLabels) else teacher)
 
 
@@ -139,7 +142,7 @@ def _train(recipe, dataset, folder, tell):
     for k in range(settings.members):
         if k:
             keras.utils.set_random_seed(recipe.seed + k)
-        model = build_ranker(settings.model, settings.train, dataset)
+        model = build_model(settings.model, settings.train, dataset)
         epochs = train_on_labels(model, dataset, settings.train, recipe.seed + k, tell)
         save_model(model, folder / (MODEL if settings.is_one_of_ours else f"model_{k}.keras"))
         records.append({"parameters": model.count_params(), "layers": layer_table(model), "epochs": epochs})

@@ -1,20 +1,21 @@
-"""What a distilled student sees: rated and unrated pairs with the teacher's answers beside them."""
+"""What a distilled student sees: rows with and without a label, the teacher's answers beside them."""
 
 import numpy as np
 
-UNLABELED = -1.0  # the label of a pair that nobody rated: soft target only
+from tfdistill.recipes.tasks import task_of
+
 TEACHER_LOGITS = "teacher_logits"
 EXAMPLE_ID = "example id"  # has a space, which no field of the data has
 
 
 class TransferSet:
-    """What a distilled student sees in an epoch: every rated pair, and unrated pairs that change from epoch to epoch.
+    """What a distilled student sees in an epoch: every row with a label, and others without that change from epoch to epoch.
 
     Args:
         dataset: the data.
         soft_targets: the `SoftTargets` of its training rows and of the pool.
-        pool: example_id, user_row, item_row and context_row of the unrated pairs.
-        unrated_ratio: unrated pairs per rated one.
+        pool: example_id of the rows without a label (pairs that nobody rated) and the columns that stand for them.
+        unrated_ratio: so many of them per row with one.
 
     Attributes:
         teacher: the `CachedTeacher` that reads the answers.
@@ -22,36 +23,37 @@ class TransferSet:
     """
 
     def __init__(self, dataset, soft_targets, pool, unrated_ratio):
-        rows = dataset.rows("train")
+        rows, self._task = dataset.rows("train"), task_of(dataset)
         self.teacher = cached_teacher(soft_targets.features)
         self.unrated_per_epoch = round(unrated_ratio * len(rows))
         self.rows_per_epoch = len(rows) + self.unrated_per_epoch
-        self.label = dataset.label[rows][:, None]
+        self.label = self._task.labels(dataset, rows)
         self._dataset, self._soft_targets = dataset, soft_targets
-        self._rated = self._with_answers(dataset.pairs(rows), dataset.example_id[rows])
-        pairs = {name: pool[name].astype(np.int32) for name in ("user_row", "item_row", "context_row")}
-        self._pool = self._with_answers(pairs, pool["example_id"])
+        columns = self._task.columns(dataset, rows)
+        self._rated = self._with_answers(columns, dataset.example_id[rows])
+        unrated = {name: pool[name].astype(np.int32) for name in columns}
+        self._pool = self._with_answers(unrated, pool["example_id"])
 
     def epoch(self, number):
         """The columns (x, y) of an epoch: the next pairs of the pool, from its beginning again when it is used up.
 
-        x holds the columns of `Dataset.pairs` and teacher_logits float32 [rows, 1], and example ids where the losses
-        read hidden layers of the teacher.
+        x holds the columns that stand for the inputs and teacher_logits float32 [rows, k], and example ids where the
+        losses read hidden layers of the teacher.
         """
         if not self.unrated_per_epoch:
             return self._rated, self.label
-        drawn = (number * self.unrated_per_epoch + np.arange(self.unrated_per_epoch)) % len(self._pool["user_row"])
+        drawn = (number * self.unrated_per_epoch + np.arange(self.unrated_per_epoch)) % len(self._pool[TEACHER_LOGITS])
         x = {name: np.concatenate([column, self._pool[name][drawn]]) for name, column in self._rated.items()}
-        y = np.concatenate([self.label, np.full((len(drawn), 1), UNLABELED, self.label.dtype)])
+        y = np.concatenate(
+            [self.label, np.full((len(drawn), *self.label.shape[1:]), self._task.unlabeled, self.label.dtype)]
+        )
         return x, y
 
     def transform(self):
         """Returns what makes the inputs of student and teacher of a batch of the columns, in tf.data."""
         import tensorflow as tf
 
-        from tfdistill.data import pair_expander
-
-        expand, features = pair_expander(self._dataset), self.teacher.features
+        expand, features = self._task.expander(self._dataset), self.teacher.features
         if not features:
             return expand
 
@@ -69,9 +71,9 @@ class TransferSet:
 
         return expand_with_features
 
-    def _with_answers(self, pairs, example_id):
+    def _with_answers(self, columns, example_id):
         """Logits are few enough to be at hand for all rows; hidden layers are read a batch at a time, by example id."""
-        columns = {**pairs, TEACHER_LOGITS: self._soft_targets.lookup(example_id)["logits"]}
+        columns = {**columns, TEACHER_LOGITS: self._soft_targets.lookup(example_id)["logits"]}
         return columns | ({EXAMPLE_ID: example_id} if self.teacher.features else {})
 
 
