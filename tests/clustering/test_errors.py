@@ -46,7 +46,7 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def test_a_layer_of_another_model_is_told_apart():
-    with pytest.raises(ValueError, match="the layer 'stranger' has no kernel"):
+    with pytest.raises(ValueError, match="'stranger' fits no kernel or table"):
         cluster_weights(model(), 4, layers=[keras.layers.Dense(6, name="stranger")])
 
 

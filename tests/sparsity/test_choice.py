@@ -54,13 +54,13 @@ def test_layers_are_chosen_by_name_path_pattern_and_as_objects():
 
 
 def test_a_choice_that_fits_nothing_is_refused_and_the_nearest_named():
-    with pytest.raises(ValueError, match=r"'secnd' fits no weight .* The nearest: 'second'.*'head/kernel'"):
+    with pytest.raises(ValueError, match=r"'secnd' fits no kernel or table .* The nearest: 'second'.*'head/kernel'"):
         prune_low_magnitude(mlp(), layers=["first", "secnd"])
-    with pytest.raises(ValueError, match="'first/bias' fits no weight"):
+    with pytest.raises(ValueError, match="'first/bias' fits no kernel or table"):
         prune_low_magnitude(mlp(), layers=["first/bias"])
-    with pytest.raises(ValueError, match="`layers` is empty"):
+    with pytest.raises(ValueError, match="`layers` must not be empty"):
         prune_low_magnitude(mlp(), layers=[])
-    with pytest.raises(ValueError, match="`layers` must hold names.*Received: 3"):
+    with pytest.raises(ValueError, match="`layers` must be a list of names.*3"):
         prune_low_magnitude(mlp(), layers=[3])
 
 

@@ -1,11 +1,10 @@
 """Which weights of a model are clustered, and what is wrong with a choice."""
 
-import difflib
-
 import keras
 
 from tfdistill.clustering.clustered_weight import ClusteredWeight
 from tfdistill.parametrize import Parametrized, WeightTransform, parametrized_parts, weights_of
+from tfdistill.parametrize.weights import fitting
 
 CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -57,9 +56,7 @@ class Choice:
             return []
         if not weights:
             raise ValueError(f"`to_cluster` has no kernel or table to cluster. Received: {self.model!r}")
-        if self._layers is not None:
-            require_fits("layers", self._layers, weights, self.model)
-            weights = [weight for weight in weights if weight.matches(self._layers)]
+        weights = fitting(weights, self._layers, "layers", self.model.name)
         transforms = _transforms_by_variable(self.model)
         free = [
             weight
@@ -79,43 +76,6 @@ class Choice:
                     "clustering. Prune and cluster the same thing: the part, or the whole model."
                 )
         return free
-
-
-def patterns(argument, given):
-    """A list of patterns from what a user gave; `None` stays.
-
-    Raises:
-        ValueError: for what is neither a name nor a layer, and for an empty list.
-    """
-    if given is None:
-        return None
-    listed = [given] if isinstance(given, (str, keras.layers.Layer)) else given
-    if not isinstance(listed, (list, tuple)) or not all(isinstance(one, (str, keras.layers.Layer)) for one in listed):
-        raise ValueError(
-            f"`{argument}` must be a list of names, paths, patterns or layers. Received: {argument}={given!r}"
-        )
-    if not listed:
-        raise ValueError(f"`{argument}` must not be empty; leave it out to have all. Received: {argument}={given!r}")
-    return list(listed)
-
-
-def require_fits(argument, wanted, weights, model):
-    """Raises `ValueError`, with the nearest names, unless every pattern fits one of the weights."""
-    for pattern in wanted:
-        if any(weight.matches([pattern]) for weight in weights):
-            continue
-        if not isinstance(pattern, str):
-            raise ValueError(
-                f"`{argument}`: the layer {pattern.name!r} has no kernel or table to cluster in {model.name!r}. "
-                f"Those are: {[weight.path for weight in weights]}"
-            )
-        names = {name for weight in weights for name in (weight.path, weight.layer_path, weight.layer.name)}
-        near = difflib.get_close_matches(pattern, sorted(names), n=3, cutoff=0.4)
-        nearest = f" The nearest: {', '.join(map(repr, near))}." if near else ""
-        raise ValueError(
-            f"`{argument}`: {pattern!r} fits no kernel or table of {model.name!r}.{nearest} "
-            f"Those are: {[weight.path for weight in weights]}"
-        )
 
 
 def is_convolution(layer):

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 
 from tfdistill._families import is_tf_keras, tfmot
-from tfdistill.clustering.choice import Choice, is_convolution, patterns, require_fits
+from tfdistill.clustering.choice import Choice, is_convolution
 from tfdistill.clustering.clustered_weight import ClusteredWeight
 from tfdistill.clustering.counting import has_clusters
 from tfdistill.clustering.legacy import cluster_with_tfmot
 from tfdistill.clustering.options import CentroidInitialization, GradientAggregation, member
 from tfdistill.parametrize import parametrize, parametrized_parts, strip
+from tfdistill.parametrize.weights import fitting, patterns_of
 
 
 def cluster_weights(
@@ -72,7 +73,7 @@ def cluster_weights(
     preserve_sparsity = _checked_flag("preserve_sparsity", preserve_sparsity)
     _check_number(number_of_clusters, preserve_sparsity)
     if not isinstance(cluster_per_channel, bool):
-        cluster_per_channel = patterns("cluster_per_channel", cluster_per_channel)
+        cluster_per_channel = patterns_of("cluster_per_channel", cluster_per_channel)
     options = {
         "number_of_clusters": int(number_of_clusters),
         "cluster_centroids_init": member(CentroidInitialization, cluster_centroids_init, "cluster_centroids_init"),
@@ -142,7 +143,7 @@ def _clustered(model, options, layers, is_one_of_many=False):
         )
     choice = Choice(
         model,
-        patterns("layers", layers),
+        patterns_of("layers", layers),
         lambda weights: _transforms(weights, options, choice.model, is_one_of_many),
         may_be_none=is_one_of_many,
     )
@@ -194,7 +195,7 @@ def _weights_per_channel(weights, asked, model, is_one_of_many):
             )
         return found
     if not is_one_of_many:
-        require_fits("cluster_per_channel", asked, weights, model)
+        fitting(weights, asked, "cluster_per_channel", model.name)
     return {weight.index for weight in weights if weight.matches(asked)}
 
 

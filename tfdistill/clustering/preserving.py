@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 
-from tfdistill.clustering.choice import Choice, patterns
+from tfdistill.clustering.choice import Choice
 from tfdistill.clustering.clustered_weight import ClusteredWeight
 from tfdistill.clustering.options import CentroidInitialization, GradientAggregation, member
 from tfdistill.parametrize import parametrize
+from tfdistill.parametrize.weights import patterns_of
 
 MOST_CLUSTERS = 1024
 
@@ -64,7 +65,7 @@ def preserve_clusters(
             if count
         }
 
-    return parametrize(model, Choice(model, patterns("layers", layers), transforms))
+    return parametrize(model, Choice(model, patterns_of("layers", layers), transforms))
 
 
 def _distinct_values(values):

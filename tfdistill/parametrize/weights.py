@@ -1,6 +1,7 @@
 """The weights of a model that a transform may be put on, each with the layer that it belongs to."""
 
 import dataclasses
+import difflib
 import fnmatch
 
 import keras
@@ -81,3 +82,51 @@ def weights_of(model):
                 full = f"{path}/{variable.name}" if path else variable.name
                 found.setdefault(id(variable), Weight(full, layer, variable.name, variable, places[id(variable)]))
     return sorted(found.values(), key=lambda weight: weight.index)
+
+
+def patterns_of(argument, given):
+    """A list of patterns from what a user gave: one or several names, paths, shell patterns or layers; `None` stays.
+
+    Raises:
+        ValueError: for anything else, and for an empty list.
+    """
+    if given is None:
+        return None
+    patterns = [given] if isinstance(given, (str, keras.layers.Layer)) else given
+    if not isinstance(patterns, (list, tuple)) or not all(
+        isinstance(one, (str, keras.layers.Layer)) for one in patterns
+    ):
+        raise ValueError(
+            f"`{argument}` must be a list of names, paths, patterns or layers. Received: {argument}={given!r}"
+        )
+    if not patterns:
+        raise ValueError(f"`{argument}` must not be empty; leave it out to have all. Received: {argument}={given!r}")
+    return list(patterns)
+
+
+def fitting(weights, patterns, argument, model_name):
+    """Those of the weights that fit one of the patterns; all where `patterns` is `None`.
+
+    Args:
+        weights: list of `Weight`, those to choose from.
+        patterns: from `patterns_of`.
+        argument: the argument that they came in, for messages.
+        model_name: the model's name, for messages.
+
+    Raises:
+        ValueError: where a pattern fits none of the weights; names the nearest.
+    """
+    if patterns is None:
+        return list(weights)
+    for pattern in patterns:
+        if any(weight.matches([pattern]) for weight in weights):
+            continue
+        name, paths = pattern if isinstance(pattern, str) else pattern.name, [weight.path for weight in weights]
+        names = {*paths, *(weight.layer_path for weight in weights), *(weight.layer.name for weight in weights)}
+        near = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.4)
+        nearest = f" The nearest: {', '.join(map(repr, near))}." if near else ""
+        raise ValueError(
+            f"`{argument}`: {name!r} fits no kernel or table of {model_name!r} that can be chosen.{nearest} "
+            f"These can be: {paths}"
+        )
+    return [weight for weight in weights if weight.matches(patterns)]

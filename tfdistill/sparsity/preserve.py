@@ -8,8 +8,7 @@ from keras import ops
 from tfdistill._families import is_tf_keras
 from tfdistill.parametrize.model import Parametrized, parametrize
 from tfdistill.parametrize.transforms import WeightTransform
-from tfdistill.parametrize.weights import weights_of
-from tfdistill.sparsity.prunable import chosen_weights
+from tfdistill.parametrize.weights import fitting, patterns_of, weights_of
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -68,7 +67,7 @@ def preserve_sparsity(model, layers=None):
     weights = [weight for weight in weights_of(plain) if weight.is_multiplied]
     if not weights:
         raise ValueError(f"{plain.name!r} has no kernels or tables, or none yet. Call it on a batch first.")
-    chosen = chosen_weights(weights, layers, plain.name)
+    chosen = fitting(weights, patterns_of("layers", layers), "layers", plain.name)
     places = [weight.index for weight in chosen if np.any(ops.convert_to_numpy(weight.variable) == 0)]
     if not places:
         raise ValueError(

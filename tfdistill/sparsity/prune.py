@@ -5,7 +5,8 @@ import keras
 from tfdistill._families import is_tf_keras, tfmot
 from tfdistill.parametrize.model import Parametrized, parametrize, parametrized_parts
 from tfdistill.parametrize.stripping import strip
-from tfdistill.sparsity.prunable import chosen_weights, prunable_weights, pruned_weights
+from tfdistill.parametrize.weights import fitting, patterns_of
+from tfdistill.sparsity.prunable import prunable_weights, pruned_weights
 from tfdistill.sparsity.schedules import ConstantSparsity, PolynomialDecay
 from tfdistill.sparsity.transform import MagnitudePruning
 
@@ -186,7 +187,7 @@ class _Choice:
             under = f" under {type(self._policy).__name__}" if self._policy is not None else ""
             already = " that is not pruned already" if pruned else ""
             raise ValueError(f"{self._plain.name!r} has no weight to prune{under}{already}.")
-        chosen = chosen_weights(able, self._layers, self._plain.name)
+        chosen = fitting(able, patterns_of("layers", self._layers), "layers", self._plain.name)
         self._refuse_shapes(chosen)
         self._places = [weight.index for weight in chosen]
 
