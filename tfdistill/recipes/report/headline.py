@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tfdistill.recipes.report.entries import ROLES, model_of
 from tfdistill.recipes.report.formatting import MISSING, metric, number, percent, significant, size, times
 from tfdistill.recipes.report.reading import dig
-from tfdistill.recipes.roles import base_role
+from tfdistill.recipes.roles import base_role, role_label
 from tfdistill.recipes.tasks import task_named
 
 
@@ -22,7 +22,8 @@ class Figure:
 
 def sentence(metrics, entries):
     """Returns the outcome in plain words, with the numbers that matter and no praise they do not carry."""
-    return " ".join(part for part in (_quality(metrics, entries), _cost(metrics, entries)) if part)
+    parts = (_quality(metrics, entries), _cost(metrics, entries), _compression(metrics, entries))
+    return " ".join(part for part in parts if part)
 
 
 def figures(metrics, entries):
@@ -124,6 +125,25 @@ def _cost(metrics, entries):
         than = "" if told else " than its teacher"
         told.append(f"{subject} answers {faster[0]} times {_word(faster, 'faster', 'slower')}{than}")
     return f"{''.join(told)}." if told else ""
+
+
+def _compression(metrics, entries):
+    """What the steps of `compress` made of the distilled student, as downloaded: zeros show once a file is zipped."""
+    teacher = min((entry.gzip_bytes for entry in entries if entry.role == "teacher" and entry.gzip_bytes), default=None)
+    made = [
+        entry for entry in entries if entry.role.startswith("distilled ") and entry.gzip_bytes and not entry.is_model
+    ]
+    if not made or teacher is None:
+        return ""
+    last = [entry for entry in made if entry.role == made[-1].role]
+    best = min(last, key=lambda entry: entry.gzip_bytes)
+    steps = role_label(best.role).partition(", ")[2].replace(", ", " and ")
+    quality = f", {_title(metrics)} {metric(best.quality.mean)}" if best.quality else ""
+    ratio, _, factor = _factor(teacher / best.gzip_bytes)
+    return (
+        f"{steps[0].upper()}{steps[1:]}, the distilled student is a download of {size(best.gzip_bytes)} (gzip, "
+        f"{best.format_name}{quality}), {ratio} times {'smaller' if factor >= 1 else 'larger'} than the teacher's."
+    )
 
 
 def _factor(value):

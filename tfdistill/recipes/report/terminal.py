@@ -6,6 +6,7 @@ from rich.table import Table
 
 from tfdistill.recipes.report import formatting
 from tfdistill.recipes.report.entries import read_entries, row_names, teacher_bytes
+from tfdistill.recipes.roles import DONE
 from tfdistill.recipes.tasks import task_named
 
 
@@ -27,7 +28,8 @@ def summary_table(metrics):
     entries = read_entries(metrics)
     reference = teacher_bytes(entries)
     names = [
-        ("" if name == entry.label else "  ") + name for name, entry in zip(row_names(entries), entries, strict=True)
+        ("" if name == entry.label else "  ") + name.replace(DONE["quantize_aware"], "QAT")
+        for name, entry in zip(row_names(entries), entries, strict=True)
     ]
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
     table.add_column("", max_width=31, overflow="fold")
