@@ -239,9 +239,9 @@ def _with_tfmot(name, compress, look, callbacks=()):
     x = inputs_of(model)
     if not _kernels(model):
         return "-"
+    target = np.zeros_like(model.predict(x, verbose=0))
     compressed = compress(model)
     compressed.compile("sgd", "mse")
-    target = np.zeros_like(model.predict(x, verbose=0))
     compressed.fit(x, target, batch_size=len(x), epochs=3, verbose=0, callbacks=list(callbacks))
     return look(compressed)
 

@@ -36,7 +36,7 @@ def model_layers(metrics):
         label = str(model.get("label") or model.get("role"))
         same = next((table for table in tables if layers and table["layers"] == layers), None)
         if same:
-            same["title"] += f", {label}"
+            same["title"] += f"; {label}"
             same["roles"].append(model.get("role"))
         elif layers:
             tables.append({"title": label, "roles": [model.get("role")], "layers": layers})
