@@ -10,7 +10,7 @@ demo: $(READY)
 	$(VENV)/bin/tfdistill run recipes/quickstart.yaml
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
