@@ -78,14 +78,16 @@ def test_learned_ends_move_towards_a_lower_loss():
     weights[0] = 0
     transform(value, training=True)
     assert transform.range == (-8.0, 1.0)
-    optimizer = keras.optimizers.SGD(2.0)
+    optimizer = keras.optimizers.Adam(0.05)
     losses = []
     for _ in range(200):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(weights * (transform(value, training=True) - value) ** 2)
-        optimizer.apply(tape.gradient(loss, [one.value for one in transform.trainable_variables]), transform.trainable_variables)
+        optimizer.apply(
+            tape.gradient(loss, [one.value for one in transform.trainable_variables]), transform.trainable_variables
+        )
         losses.append(float(loss))
-    assert len(transform.trainable_variables) == 2 and losses[-1] < 0.7 * losses[0]
+    assert len(transform.trainable_variables) == 2 and losses[-1] < 0.5 * losses[0]
 
 
 def test_the_delay_observes_without_rounding():

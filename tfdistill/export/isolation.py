@@ -21,23 +21,20 @@ _OPERATOR = schema.BuiltinOperator
 
 
 @contextlib.contextmanager
-def isolated(model, is_table_in_integers):
+def isolated(model, stays_in_float):
     """While the context lasts, barriers stand around the layers that compute in float, and their inner layers.
 
     Args:
         model: a functional model.
-        is_table_in_integers: function of an Embedding layer: whether its rows may go on as integers.
+        stays_in_float: function of a layer or bare operation: whether it needs barriers.
     """
     inside = kinds.parts_of_units(model)
     units = [one for one in operations_of(model) if kinds.is_unit(one) and id(one) not in inside]
-    floats = [
-        unit
-        for unit in units
-        if not kinds.computes_in_integers(unit) and not (kinds.is_table(unit) and is_table_in_integers(unit))
-    ]
+    floats = [unit for unit in units if stays_in_float(unit)]
     activations = [unit for unit in units if kinds.has_float_activation(unit)]
-    with wrapping([(unit, _around) for unit in floats]), wrapping(
-        [(unit, _around) for unit in activations], method="activation"
+    with (
+        wrapping([(unit, _around) for unit in floats]),
+        wrapping([(unit, _around) for unit in activations], method="activation"),
     ):
         yield
 
@@ -46,24 +43,33 @@ def remove_barriers(model):
     """Takes barriers out of a converted graph; `ModelT`, changed in place."""
     for subgraph in model.subgraphs:
         makers = {operator.outputs[0]: operator for operator in subgraph.operators if len(operator.outputs)}
-        replaced = {}
+        before, ends = {}, set()  # {tensor behind a barrier: the one in front of it}, ids of the second operators
         for operator in subgraph.operators:
-            if opcode(model, operator) != _OPERATOR.FLOOR:
-                continue
-            before = makers.get(operator.inputs[0])
-            if before is not None and opcode(model, before) == _OPERATOR.CEIL:
-                replaced[operator.outputs[0]] = before.inputs[0]
-        if not replaced:
-            continue
-
-        def source(index, replaced=replaced):
-            while index in replaced:
-                index = replaced[index]
-            return index
-
-        for operator in subgraph.operators:
-            operator.inputs = [source(index) for index in operator.inputs]
+            if opcode(model, operator) == _OPERATOR.SIN:
+                first = makers.get(operator.inputs[0])
+                if first is not None and opcode(model, first) == _OPERATOR.COS:
+                    before[operator.outputs[0]] = first.inputs[0]
+                    ends.add(id(operator))
+        subgraph.operators = [operator for operator in subgraph.operators if id(operator) not in ends]
+        for index in before:
+            _skip(subgraph, index, _source(index, before), makers)
         drop_unread(subgraph)
+
+
+def _source(index, before):
+    while index in before:
+        index = before[index]
+    return index
+
+
+def _skip(subgraph, behind, source, makers):
+    """Has whoever reads the tensor behind a barrier read the one in front of it."""
+    if behind in subgraph.outputs and source in makers:  # the graph's output keeps its place
+        maker = makers[source]
+        maker.outputs = [behind if index == source else index for index in maker.outputs]
+        behind, source = source, behind
+    for operator in subgraph.operators:
+        operator.inputs = [source if index == behind else index for index in operator.inputs]
 
 
 def _around(call, *args, **kwargs):
@@ -74,7 +80,7 @@ def _around(call, *args, **kwargs):
 def _barrier(value):
     if not tf.is_tensor(value) or not value.dtype.is_floating:
         return value
-    between = tf.floor(tf.math.ceil(value))
+    between = tf.sin(tf.cos(value))
     mask = getattr(value, "_keras_mask", None)
     if mask is not None:
         between._keras_mask = mask

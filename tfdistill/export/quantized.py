@@ -61,7 +61,7 @@ class FinalWeights:
     def __init__(self, model):
         _check_is_trained(model)
         self._values, self._table_limits, self.stored = {}, {}, []
-        self._model, self.rounds_activations = model, False
+        self._model, self._rounded, self.rounds_activations = model, set(), False
         for part in parametrized_parts(model):
             self._add(part)
 
@@ -83,8 +83,16 @@ class FinalWeights:
             stack.enter_context(final_weights())
             stack.enter_context(unrolled(self._model))
             for part in parametrized_parts(self._model):
-                stack.enter_context(isolated(part.model, lambda table: id(table.embeddings) in self._table_limits))
+                stack.enter_context(isolated(part.model, self._stays_in_float))
             yield
+
+    def _stays_in_float(self, unit):
+        """Whether nothing in a layer may become an integer but the weights that were rounded."""
+        if kinds.is_table(unit):
+            return id(unit.embeddings) not in self._table_limits
+        if kinds.has_kernel(unit) and not any(id(variable) in self._rounded for variable in unit.variables):
+            return True
+        return not kinds.computes_in_integers(unit)
 
     def _add(self, part):
         variables = part.model.variables
@@ -104,6 +112,7 @@ class FinalWeights:
             factor = factors.get(id(weight.variable))
             stored = _stored(weight.path, value, transform, factor)
             self.stored.append(stored)
+            self._rounded.add(id(weight.variable))
             self._values[id(weight.variable)] = stored.values.astype(value.dtype)
             if id(weight.layer) in in_integers and stored.scales.size == 1:
                 self._table_limits[id(weight.variable)] = float(LARGEST * stored.scales.ravel()[0])
@@ -173,7 +182,10 @@ def _stored(path, value, transform, factor):
     integers = np.round(value / scales)
     if factor is not None:
         scales, integers = scales * np.abs(factor), integers * np.sign(factor)
-        scales = np.where(scales > 0, scales, 1.0)
+    # Channels of zeros get a scale like the others: biases count in it.
+    reduced = tuple(axis for axis, size in enumerate(scales.shape) if size == 1)
+    used = np.any(integers != 0, axis=reduced, keepdims=True)
+    scales = np.where(used, scales, np.median(scales[used]) if used.any() else 1 / LARGEST)
     steps = LARGEST // transform.levels
     return StoredWeight(path, (integers * steps).astype(np.int8), (scales / steps).astype(np.float32))
 

@@ -28,6 +28,7 @@ _MOVING = {
     _OPERATOR.TRANSPOSE: 2,
     _OPERATOR.STRIDED_SLICE: 2,
 }
+_PARTS = (1, 2, 3, 4)  # into how many the converter may cut a weight: a recurrent kernel into its gates
 _EXACT = 1e-5  # relative: what float32 leaves of equal numbers
 _SAMPLE = 64
 
@@ -50,7 +51,11 @@ def store_final_weights(model, weights):
     found = set()
     for subgraph in model.subgraphs:
         found |= _Graph(model, subgraph, weights).store()
-    missing = [weight.path for place, weight in enumerate(weights) if place not in found]
+    missing = [
+        weight.path
+        for place, weight in enumerate(weights)
+        if not any(all((place, parts, part) in found for part in range(parts)) for parts in _PARTS)
+    ]
     if missing:
         raise UserError(
             f"tflite_int8: the converted file does not hold the int8 weights of {', '.join(missing)}: the converter has"
@@ -66,7 +71,7 @@ class _Graph:
         self.dequantizing = []  # operators to be run first
 
     def store(self):
-        """Returns the places, in the list of weights, of those that are in this graph."""
+        """Returns what is in this graph: (place in the list of weights, number of parts, which part)."""
         found = set()
         for index in range(len(self.subgraph.tensors)):
             tensor = self.subgraph.tensors[index]
@@ -75,33 +80,41 @@ class _Graph:
             match = self._match(tensor)
             if match is None:
                 continue
-            place, integers, scales = match
+            which, integers, scales = match
             if flatbuffer.dtype(tensor) == "int8":
                 self._replace(index, tensor, integers, scales)
             else:
                 self._narrow(index, tensor, integers, scales)
-            found.add(place)
+            found.add(which)
         self.subgraph.operators = [*self.dequantizing, *self.subgraph.operators]
         return found
 
     def _match(self, tensor):
-        """(place, integers, scales), the latter two in the tensor's order of axes, of the weight that a tensor holds."""
+        """(which weight a tensor holds, see `store`; its integers and scales in the tensor's order of axes)."""
         values = stored.reals(self.model, tensor)
         is_float = flatbuffer.dtype(tensor) == "float32"
-        candidates = [place for place, weight in enumerate(self.weights) if weight.integers.size == values.size]
         best, least = None, np.inf
-        for place in candidates:
-            weight = self.weights[place]
-            largest = np.abs(weight.values).max(initial=0)
+        for which, own_integers, own_scales in self._of_size(values.size):
+            largest = np.abs(own_integers * own_scales).max(initial=0)
             # The converter rounds to 127 steps of a channel's, or the weight's, largest value.
             slack = _EXACT * largest if is_float else 0.51 * _steps(tensor, values.ndim) + _EXACT * largest
-            for order in itertools.permutations(range(weight.integers.ndim)):
-                integers, scales = weight.integers.transpose(order), weight.scales
-                scales = np.broadcast_to(scales, weight.integers.shape).transpose(order)
+            for order in itertools.permutations(range(own_integers.ndim)):
+                integers, scales = own_integers.transpose(order), own_scales.transpose(order)
                 distance = _distance(integers * scales, values, slack)
                 if distance < least:
-                    best, least = (place, integers.reshape(values.shape), scales), distance
+                    best, least = (which, integers.reshape(values.shape), scales), distance
         return best
+
+    def _of_size(self, size):
+        """Yields (which weight, integers, scales) of all weights, and parts of weights, with so many elements."""
+        for place, weight in enumerate(self.weights):
+            channels, parts = weight.integers.shape[-1], weight.integers.size // size
+            if parts not in _PARTS or parts * size != weight.integers.size or channels % parts:
+                continue
+            scales = np.broadcast_to(weight.scales, weight.integers.shape)
+            pieces = zip(np.split(weight.integers, parts, -1), np.split(scales, parts, -1), strict=True)
+            for part, (own_integers, own_scales) in enumerate(pieces):
+                yield (place, parts, part), own_integers, own_scales
 
     def _replace(self, index, tensor, integers, scales):
         """New integers for a tensor that the operators read as int8."""

@@ -55,7 +55,7 @@ class Choice:
         if bits is None:
             return None
         scheme = self._scheme_of(weight)
-        axes = kinds.channel_axes(weight) if scheme.per_channel and not self._is_clustered(weight) else ()
+        axes = kinds.channel_axes(weight) if scheme.per_channel and not self._shares_values(weight) else ()
         return QuantizedWeight(bits, axes, scheme.ranges == "learned", scheme.delay_steps)
 
     def outputs(self, model, args, kwargs):
@@ -97,6 +97,7 @@ class Choice:
         path = self._names.get(id(operation), operation.name)
         return Weight(f"{path}/", operation, "", None, -1)
 
-    def _is_clustered(self, weight):
-        others = dict((one.index, transforms) for one, transforms in self._parametrized.transformed())
-        return any(transform.order == _CLUSTERING for transform in others.get(weight.index, []))
+    def _shares_values(self, weight):
+        """Whether clustering gave the whole weight, not each of its channels, a few values."""
+        transforms = {one.index: found for one, found in self._parametrized.transformed()}.get(weight.index, [])
+        return any(one.order == _CLUSTERING and not getattr(one, "cluster_per_channel", False) for one in transforms)

@@ -133,6 +133,11 @@ def has_float_activation(unit):
     return needs_rounding_before_activation(unit) and _activation(unit) not in _IN_INTEGERS
 
 
+def concatenates(unit):
+    """Whether it joins tensors, value by value as they are."""
+    return isinstance(unit, layers.Concatenate) or type(unit).__name__ == "Concatenate"
+
+
 def joins(unit):
     """Whether TFLite gives its inputs and its output one grid: that of an input, if the output has none of its own."""
     if isinstance(unit, layers.Layer):

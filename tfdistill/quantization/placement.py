@@ -115,7 +115,9 @@ class Placement:
         """For what TFLite gives the grid of one of its inputs unless told otherwise: the unit that made the input."""
         if not kinds.joins(unit):
             return None
-        sources = [source for call in self._calls[id(unit)] for one in call.inputs for source in self._flow.sources(one)]
+        sources = [
+            source for call in self._calls[id(unit)] for one in call.inputs for source in self._flow.sources(one)
+        ]
         units = [source.unit for source in sources if isinstance(source, Call)]
         return next((self._choosing[id(one)] for one in units if id(one) in self._choosing), None)
 
@@ -157,7 +159,20 @@ class Placement:
                 yield Place(self._model, "output", next(iter(self._choosing.values())))
 
     def _computes(self, unit):
-        return not kinds.is_passing(unit) and not kinds.is_table(unit) and self._next[id(unit)] is None
+        """Whether a chosen unit's own output is rounded."""
+        if kinds.is_passing(unit) or kinds.is_table(unit) or self._next[id(unit)] is not None:
+            return False
+        return not self._is_rounded_when_joined(unit)
+
+    def _is_rounded_when_joined(self, unit):
+        """Whether a float result goes only into tensors that are rounded as a whole: once is enough."""
+        if kinds.computes_in_integers(unit) and not kinds.is_preparing(unit):
+            return False
+        uses = [use for call in self._calls[id(unit)] for output in call.outputs for use in self._flow.uses(output)]
+        units = [None if use.call is None else use.call.unit for use in uses]
+        return bool(units) and all(
+            one is not None and kinds.concatenates(one) and id(one) in self._choosing for one in units
+        )
 
     def _is_rounded(self, tensor):
         """Whether a value lies on a grid when it arrives."""

@@ -4,6 +4,7 @@ import keras
 
 from tfdistill._families import is_tf_keras
 from tfdistill.parametrize import Parametrized, parametrized_parts, strip
+from tfdistill.parametrize.weights import patterns_of
 from tfdistill.quantization.choice import Choice
 from tfdistill.quantization.outputs import QuantizedOutput
 from tfdistill.quantization.scheme import QuantizeScheme
@@ -44,7 +45,7 @@ def quantize_model(to_quantize, scheme=None, layers=None, quantized_layer_name_p
         from tfdistill.quantization.legacy import quantize_legacy_model
 
         return quantize_legacy_model(to_quantize, scheme, layers, quantized_layer_name_prefix)
-    return quantized(to_quantize, scheme, checked_layers(layers))
+    return quantized(to_quantize, scheme, patterns_of("layers", layers))
 
 
 def quantized(to_quantize, scheme, layers, schemes=None):
@@ -114,13 +115,3 @@ def checked_scheme(scheme):
     if not isinstance(scheme, QuantizeScheme):
         raise ValueError(f"`scheme` must be a tfdistill.quantization.QuantizeScheme. Received: scheme={scheme!r}")
     return scheme
-
-
-def checked_layers(layers):
-    """A list of names, patterns or layers, or `None`."""
-    if layers is None:
-        return None
-    listed = list(layers) if isinstance(layers, (list, tuple, set)) else [layers]
-    if not listed or not all(isinstance(one, (str, keras.layers.Layer)) for one in listed):
-        raise ValueError(f"`layers` must be names, patterns or layers, at least one. Received: layers={layers!r}")
-    return listed
