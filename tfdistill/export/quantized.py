@@ -61,7 +61,8 @@ class FinalWeights:
     def __init__(self, model):
         _check_is_trained(model)
         self._values, self._table_limits, self.stored = {}, {}, []
-        self._model, self._rounded, self.rounds_activations = model, set(), False
+        self._model, self.rounds_activations = model, False
+        self._rounded, self._folded, self._joined_in_float = set(), set(), set()  # ids of variables, of layers
         for part in parametrized_parts(model):
             self._add(part)
 
@@ -92,7 +93,9 @@ class FinalWeights:
             return id(unit.embeddings) not in self._table_limits
         if kinds.has_kernel(unit) and not any(id(variable) in self._rounded for variable in unit.variables):
             return True
-        return not kinds.computes_in_integers(unit)
+        if id(unit) in self._joined_in_float:
+            return True
+        return not kinds.computes_in_integers(unit) and id(unit) not in self._folded
 
     def _add(self, part):
         variables = part.model.variables
@@ -103,6 +106,8 @@ class FinalWeights:
         if is_functional(part.model):
             placement = Placement(part.model, (model_inputs(part.model),), {}, lambda operation: False)
         factors = self._fold(part, placement) if placement else {}
+        if placement:
+            self._join_in_float(part, placement)
         in_integers = self._tables_in_integers(part, placement) if placement else set()
         for weight, transforms in part.transformed():
             transform = next((one for one in transforms if isinstance(one, QuantizedWeight)), None)
@@ -117,9 +122,21 @@ class FinalWeights:
             if id(weight.layer) in in_integers and stored.scales.size == 1:
                 self._table_limits[id(weight.variable)] = float(LARGEST * stored.scales.ravel()[0])
 
+    def _join_in_float(self, part, placement):
+        """Notes what joins parts that have grids of their own.
+
+        From grid to grid XNNPACK goes in steps of 1/256 of a step, up to half a step wrong; through float it is right.
+        """
+        rounded = _rounded_operations(part)
+        self._joined_in_float |= {
+            id(unit)
+            for unit, makers in placement.parts_of_joined()
+            if any(one is None or id(one) in rounded or kinds.is_table(one) or kinds.is_passing(one) for one in makers)
+        }
+
     def _tables_in_integers(self, part, placement):
         """ids of the layers whose rows go only to layers that keep them apart or round what they make of them."""
-        rounded = {id(one) for one, transform in part.transformed_outputs() if isinstance(transform, QuantizedOutput)}
+        rounded = _rounded_operations(part)
         return {
             id(table)
             for table, readers in placement.readers_of_tables()
@@ -144,6 +161,7 @@ class FinalWeights:
             if id(kernel) not in rounded:
                 continue
             scale = self._fold_into_bias(layer, normalization)
+            self._folded.add(id(normalization))
             axes = kinds.channel_axes(rounded[id(kernel)])
             shape = [size if axis in axes else 1 for axis, size in enumerate(kernel.shape)]
             factors[id(kernel)] = scale.reshape(shape)
@@ -165,6 +183,10 @@ class FinalWeights:
         if getattr(layer, "bias", None) is not None:
             self._values[id(layer.bias)] = (self.value(layer.bias) * scale).astype(np.float32)
         return scale
+
+
+def _rounded_operations(part):
+    return {id(one) for one, transform in part.transformed_outputs() if isinstance(transform, QuantizedOutput)}
 
 
 def check_format(format):

@@ -44,16 +44,25 @@ _FUSED = {"linear", "relu", "relu6"}
 # Activations with an integer operator, and layers that are one. Not average pooling: TFLite keeps the input's grid there
 # and rounds halves, a quarter of all results, another way.
 _IN_INTEGERS = {*_FUSED, *_FIXED_RANGES, "gelu", "elu"}
+_ONE_OPERATOR_BARE = {
+    "Add",
+    "Subtract",
+    "Multiply",
+    "Concatenate",
+    "Mean",
+    "Relu",
+    "Relu6",
+    "Sigmoid",
+    "Tanh",
+    "Softmax",
+}
 _ONE_OPERATOR = (
     layers.Add,
     layers.Subtract,
     layers.Multiply,
     layers.Concatenate,
-    layers.Maximum,
-    layers.Minimum,
     layers.GlobalAveragePooling1D,
     layers.GlobalAveragePooling2D,
-    layers.BatchNormalization,
     layers.Softmax,
 )
 
@@ -120,7 +129,7 @@ def is_passing(unit):
 def computes_in_integers(unit):
     """Whether TFLite has one integer operator for it, so that nothing in it needs a grid of its own."""
     if not isinstance(unit, layers.Layer):
-        return True
+        return type(unit).__name__ in _PASSING_OPERATIONS | _ONE_OPERATOR_BARE
     if isinstance(unit, layers.Activation):
         return _activation(unit) in _IN_INTEGERS
     if isinstance(unit, layers.Rescaling):
@@ -134,15 +143,8 @@ def has_float_activation(unit):
 
 
 def concatenates(unit):
-    """Whether it joins tensors, value by value as they are."""
+    """Whether it joins tensors. TFLite gives all of them one grid: that of one of them, if the result has none."""
     return isinstance(unit, layers.Concatenate) or type(unit).__name__ == "Concatenate"
-
-
-def joins(unit):
-    """Whether TFLite gives its inputs and its output one grid: that of an input, if the output has none of its own."""
-    if isinstance(unit, layers.Layer):
-        return isinstance(unit, (layers.Concatenate, layers.Maximum, layers.Minimum))
-    return type(unit).__name__ in ("Concatenate", "Stack", "Maximum", "Minimum", "Where", "Pad")
 
 
 def is_batch_normalization(unit, rank=None):

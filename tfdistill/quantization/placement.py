@@ -65,6 +65,14 @@ class Placement:
             if kinds.is_table(unit):
                 yield unit, self._readers(unit)
 
+    def parts_of_joined(self):
+        """Yields (unit that concatenates, the units that made its parts, `None` for inputs and operators between layers)."""
+        for key, unit in self._units.items():
+            if kinds.concatenates(unit):
+                parts = [part for call in self._calls[key] for part in call.inputs]
+                sources = [source for part in parts for source in self._flow.sources(part)]
+                yield unit, [source.unit if isinstance(source, Call) else None for source in sources]
+
     def _readers(self, unit):
         found = []
         for call in self._calls[id(unit)]:
@@ -112,8 +120,8 @@ class Placement:
                 yield Place(unit, "output", chosen, kinds.fixed_range(unit))
 
     def _chosen_by_neighbour(self, unit):
-        """For what TFLite gives the grid of one of its inputs unless told otherwise: the unit that made the input."""
-        if not kinds.joins(unit):
+        """For a joined tensor, which TFLite would give the grid of one of its parts: the unit that made the part."""
+        if not kinds.concatenates(unit):
             return None
         sources = [
             source for call in self._calls[id(unit)] for one in call.inputs for source in self._flow.sources(one)
@@ -165,13 +173,22 @@ class Placement:
         return not self._is_rounded_when_joined(unit)
 
     def _is_rounded_when_joined(self, unit):
-        """Whether a float result goes only into tensors that are rounded as a whole: once is enough."""
-        if kinds.computes_in_integers(unit) and not kinds.is_preparing(unit):
-            return False
+        """Whether a result goes only into tensors that are rounded as a whole, so that TFLite computes it on their grid."""
         uses = [use for call in self._calls[id(unit)] for output in call.outputs for use in self._flow.uses(output)]
-        units = [None if use.call is None else use.call.unit for use in uses]
-        return bool(units) and all(
-            one is not None and kinds.concatenates(one) and id(one) in self._choosing for one in units
+        readers = [None if use.call is None else use.call.unit for use in uses]
+        if not readers or not all(
+            one is not None and kinds.concatenates(one) and id(one) in self._choosing for one in readers
+        ):
+            return False
+        if kinds.is_preparing(unit) or not kinds.computes_in_integers(unit):
+            return True
+        if kinds.concatenates(unit) or kinds.fixed_range(unit) is not None:
+            return False
+        return all(
+            isinstance(source, Call) and kinds.computes_in_integers(source.unit)
+            for use in uses
+            for part in use.call.inputs
+            for source in self._flow.sources(part)
         )
 
     def _is_rounded(self, tensor):
