@@ -69,6 +69,7 @@ def trained(model, epochs=2):
 
 
 def test_every_weight_of_a_subclassed_model_is_found_by_its_path():
+    keras.backend.clear_session()  # names count from the beginning
     model = Reader()
     model(IDS)
     paths = [weight.path for weight in weights_of(model) if weight.is_multiplied]
