@@ -3,7 +3,7 @@
 import keras
 
 from tfdistill.clustering.clustered_weight import ClusteredWeight
-from tfdistill.parametrize import Parametrized, WeightTransform, parametrized_parts, weights_of
+from tfdistill.parametrize import Parametrized, WeightTransform, parametrized_parts, plain_model, weights_of
 from tfdistill.parametrize.weights import fitting
 
 CONVOLUTIONS = (
@@ -51,7 +51,7 @@ class Choice:
 
     def _free_weights(self):
         """The weights that fit the patterns and are not clustered yet."""
-        weights = _clusterable_weights(_inner(self.model), spare_depthwise=self._layers is None)
+        weights = _clusterable_weights(plain_model(self.model), spare_depthwise=self._layers is None)
         if not weights and self._may_be_none:
             return []
         if not weights:
@@ -108,7 +108,3 @@ def _transforms_by_variable(model):
         for weight, transforms in part.transformed():
             found.setdefault(id(weight.variable), []).extend(transforms)
     return found
-
-
-def _inner(model):
-    return model.model if isinstance(model, Parametrized) else model

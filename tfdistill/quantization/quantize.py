@@ -3,7 +3,7 @@
 import keras
 
 from tfdistill._families import is_tf_keras
-from tfdistill.parametrize import Parametrized, parametrized_parts, strip
+from tfdistill.parametrize import Parametrized, parametrized_parts, plain_model, strip
 from tfdistill.parametrize.weights import patterns_of
 from tfdistill.quantization.choice import Choice
 from tfdistill.quantization.outputs import QuantizedOutput
@@ -62,7 +62,7 @@ def quantized(to_quantize, scheme, layers, schemes=None):
         raise ValueError(
             f"`to_quantize`: {to_quantize.name!r} is quantised already. Quantise the model that it was made of."
         )
-    inner = to_quantize.model if isinstance(to_quantize, Parametrized) else to_quantize
+    inner = plain_model(to_quantize)
     parts = [part.name for part in parametrized_parts(inner)]
     if parts:
         raise ValueError(

@@ -1,7 +1,17 @@
-"""What the models of a run are called: who they are, and what has been done to make them smaller."""
+"""What the models and files of a run are called: who they are, what made them smaller, and their formats."""
 
 LABELS = {"teacher": "teacher", "alone": "student alone", "distilled": "distilled student"}
 SHORT_LABELS = {**LABELS, "distilled": "distilled"}
+FORMAT_LABELS = {
+    "saved_model": "SavedModel",
+    "tflite_float32": "float32",
+    "tflite_float16": "float16",
+    "tflite_dynamic_int8": "dynamic int8",
+    "tflite_weight_only_int8": "weight-only int8",
+    "tflite_int8": "int8",
+    "tflite_int16": "int16",
+    "tflite_int4": "int4",
+}
 DONE = {"prune": "pruned", "cluster": "clustered", "quantize_aware": "quantisation-aware"}
 ASSISTANT = "assistant "  # and its number
 

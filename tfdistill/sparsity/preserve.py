@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfdistill._families import is_tf_keras
-from tfdistill.parametrize.model import Parametrized, parametrize
+from tfdistill.parametrize.model import parametrize, plain_model
 from tfdistill.parametrize.transforms import WeightTransform
 from tfdistill.parametrize.weights import fitting, patterns_of, weights_of
 
@@ -63,7 +63,7 @@ def preserve_sparsity(model, layers=None):
         raise ValueError(
             f"`model` must be a Keras 3 model or layer. Received: {model!r} of type {type(model).__name__}"
         )
-    plain = model.model if isinstance(model, Parametrized) else model
+    plain = plain_model(model)
     weights = [weight for weight in weights_of(plain) if weight.is_multiplied]
     if not weights:
         raise ValueError(f"{plain.name!r} has no kernels or tables, or none yet. Call it on a batch first.")

@@ -3,7 +3,7 @@
 import keras
 
 from tfdistill._families import is_tf_keras, tfmot
-from tfdistill.parametrize.model import Parametrized, parametrize, parametrized_parts
+from tfdistill.parametrize.model import Parametrized, parametrize, parametrized_parts, plain_model
 from tfdistill.parametrize.stripping import strip
 from tfdistill.parametrize.weights import fitting, patterns_of
 from tfdistill.sparsity.prunable import prunable_weights, pruned_weights
@@ -126,7 +126,7 @@ def prune_scope():
 
 
 def _pruned(model, settings, policy, layers):
-    plain = model.model if isinstance(model, Parametrized) else model
+    plain = plain_model(model)
     choice = _Choice(model, plain, settings, policy, layers)
     if plain.built and all(layer.built for layer in plain._flatten_layers()):
         choice.settle()  # what does not fit is told at the call

@@ -4,21 +4,11 @@ from dataclasses import dataclass, field
 
 from tfdistill.recipes.report.formatting import number
 from tfdistill.recipes.report.reading import dig, objects
-from tfdistill.recipes.roles import ASSISTANT, base_role, role_label
+from tfdistill.recipes.roles import ASSISTANT, FORMAT_LABELS, base_role, role_label
 from tfdistill.recipes.roles import LABELS as ROLES
 from tfdistill.recipes.tasks import task_named
 
-FORMATS = {
-    "keras": "Keras",
-    "saved_model": "SavedModel",
-    "tflite_float32": "float32",
-    "tflite_float16": "float16",
-    "tflite_dynamic_int8": "dynamic int8",
-    "tflite_weight_only_int8": "weight-only int8",
-    "tflite_int8": "int8",
-    "tflite_int16": "int16",
-    "tflite_int4": "int4",
-}
+FORMATS = {"keras": "Keras", **FORMAT_LABELS}
 
 
 @dataclass(frozen=True)

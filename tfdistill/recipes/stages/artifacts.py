@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from tfdistill.recipes.roles import role_label
+from tfdistill.recipes.roles import FORMAT_LABELS, role_label
 from tfdistill.recipes.stages.common import MODEL, open_model, student_stage
 from tfdistill.recipes.stages.compress import compressions
 from tfdistill.recipes.stages.data import open_dataset
@@ -13,16 +13,6 @@ from tfdistill.recipes.tasks import task_of
 
 INDEX = "artifacts.json"
 REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
-FORMAT_LABELS = {
-    "saved_model": "SavedModel",
-    "tflite_float32": "float32",
-    "tflite_float16": "float16",
-    "tflite_dynamic_int8": "dynamic int8",
-    "tflite_weight_only_int8": "weight-only int8",
-    "tflite_int8": "int8",
-    "tflite_int16": "int16",
-    "tflite_int4": "int4",
-}
 
 
 def export_work(run, folder, tell):
