@@ -13,6 +13,8 @@ import argparse
 import statistics
 import time
 
+from rounds import compare, describe_run, timed
+
 from tfdistill._tensorflow import import_quietly
 
 BATCH, STEPS, ROUNDS, WIDTH, CLASSES, SEED = 1024, 20, 15, 128, 10, 1
@@ -31,9 +33,6 @@ def main():
     import_quietly()
     import keras
     import numpy as np
-    import tensorflow as tf
-
-    from tfdistill.recipes.environment import describe_environment
 
     keras.utils.set_random_seed(SEED)
     random = np.random.default_rng(SEED)
@@ -43,22 +42,14 @@ def main():
     teacher = network(teacher_widths, "teacher")
     jobs = jobs_of(teacher, student_widths, x, y, arguments.xla)
     ratio = teacher.count_params() / network(student_widths, "student").count_params()
-    machine = describe_environment()
     print(
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {machine['processor']}, {machine['cores']} cores; "
-        f"batch {BATCH}, {STEPS} steps a round, {arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}, "
-        f"{'CPU' if arguments.cpu else 'wall'} time"
+        describe_run(
+            f"batch {BATCH}, {STEPS} steps a round, {arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}, "
+            f"{'CPU' if arguments.cpu else 'wall'} time"
+        )
     )
     print(f"teacher {teacher.count_params():,} parameters, {ratio:.1f} times the student's")
-    for run in jobs.values():
-        run()  # traces
-    clock = time.process_time if arguments.cpu else time.perf_counter
-    seconds = {name: [] for name in jobs}
-    for _ in range(arguments.rounds):
-        for name, run in jobs.items():
-            started = clock()
-            run()
-            seconds[name].append(clock() - started)
+    seconds = timed(jobs, arguments.rounds, time.process_time if arguments.cpu else time.perf_counter)
     for name, times in seconds.items():
         milliseconds = 1000 * statistics.median(times) / STEPS
         print(f"{name:42} {milliseconds:7.2f} ms a step {BATCH / milliseconds:8.0f} thousand examples/s")
@@ -152,13 +143,6 @@ def batches(columns):
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices(columns).batch(BATCH, drop_remainder=True).cache().prefetch(4)
-
-
-def compare(what, first, second):
-    """Prints the median of the ratios of paired rounds, the lowest and the highest, and the ratio of the fastest."""
-    ratios = sorted(a / b for a, b in zip(first, second, strict=True))
-    fastest = min(first) / min(second)
-    print(f"{what:50} {statistics.median(ratios):5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})  fastest {fastest:.2f}")
 
 
 if __name__ == "__main__":

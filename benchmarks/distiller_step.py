@@ -6,7 +6,8 @@ Rounds alternate between the peers, so that a machine that slows down slows them
 """
 
 import statistics
-import time
+
+from rounds import describe_run, timed
 
 from tfdistill._tensorflow import import_quietly
 
@@ -49,17 +50,12 @@ def main():
             tfdistill.Distiller(teacher, network(WIDTH, 2, "student"), losses.LogitsDistillation(loss=kl))
         ),
     }
-    print(
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, batch {BATCH}, {STEPS} steps a round, {ROUNDS} rounds"
-    )
+    print(describe_run(f"batch {BATCH}, {STEPS} steps a round, {ROUNDS} rounds"))
     for what in ("fit", "evaluate"):
-        seconds = {name: [] for name in peers}
-        for number in range(ROUNDS + 1):
-            for name, model in peers.items():
-                started = time.perf_counter()
-                getattr(model, what)(data, verbose=0)
-                if number:  # the first round traces
-                    seconds[name].append(time.perf_counter() - started)
+        jobs = {
+            name: lambda model=model, what=what: getattr(model, what)(data, verbose=0) for name, model in peers.items()
+        }
+        seconds = timed(jobs, ROUNDS)
         medians = {name: 1000 * statistics.median(times) / STEPS for name, times in seconds.items()}
         for name, milliseconds in medians.items():
             ratio = milliseconds / medians["keras.distillation"]

@@ -16,6 +16,8 @@ import time
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # TFMOT takes tf.keras for Keras 2
 
+from rounds import compare, describe_run, timed
+
 from tfdistill._tensorflow import import_quietly
 
 BATCH, STEPS, ROUNDS, INPUTS, CLASSES, SEED = 1024, 20, 15, 128, 10, 1
@@ -33,20 +35,16 @@ def main():
     import_quietly()
     import keras
     import numpy as np
-    import tensorflow as tf
-    import tf_keras
-
-    from tfdistill.recipes.environment import describe_environment
 
     keras.utils.set_random_seed(SEED)
     random = np.random.default_rng(SEED)
     x = random.normal(size=(arguments.batch * STEPS, INPUTS)).astype("float32")
     y = random.integers(0, CLASSES, arguments.batch * STEPS)
-    machine = describe_environment()
     print(
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, tf_keras {tf_keras.__version__}, {machine['processor']}, "
-        f"{machine['cores']} cores; batch {arguments.batch}, {STEPS} steps a round, {arguments.rounds} rounds, seed {SEED}, "
-        f"XLA {arguments.xla}, {'CPU' if arguments.cpu else 'wall'} time"
+        describe_run(
+            f"batch {arguments.batch}, {STEPS} steps a round, {arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}, "
+            f"{'CPU' if arguments.cpu else 'wall'} time"
+        )
     )
     clock = time.process_time if arguments.cpu else time.perf_counter
     seconds = timed(step_jobs(x, y, arguments.batch, arguments.xla), arguments.rounds, clock)
@@ -108,30 +106,10 @@ def update_jobs(random, xla):
     return {name: lambda function=function: function().numpy() for name, function in compiled.items()}
 
 
-def timed(jobs, rounds, clock):
-    """{name: seconds of every round}, the jobs by turns."""
-    for run in jobs.values():
-        run()  # traces
-    seconds = {name: [] for name in jobs}
-    for _ in range(rounds):
-        for name, run in jobs.items():
-            started = clock()
-            run()
-            seconds[name].append(clock() - started)
-    return seconds
-
-
 def network(library):
     """A classifier of dense layers of Keras or tf_keras."""
     hidden = [library.layers.Dense(units, "relu") for units in WIDTHS]
     return library.Sequential([library.Input((INPUTS,)), *hidden, library.layers.Dense(CLASSES)])
-
-
-def compare(what, first, second):
-    """Prints the median of the ratios of paired rounds, the lowest and the highest, and the ratio of the fastest."""
-    ratios = sorted(a / b for a, b in zip(first, second, strict=True))
-    fastest = min(first) / min(second)
-    print(f"{what:50} {statistics.median(ratios):5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})  fastest {fastest:.2f}")
 
 
 if __name__ == "__main__":

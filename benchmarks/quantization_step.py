@@ -12,7 +12,8 @@ ratio of the fastest rounds: a machine that is throttled at times only ever adds
 import argparse
 import os
 import statistics
-import time
+
+from rounds import compare, describe_run, timed
 
 from tfdistill._tensorflow import import_quietly
 
@@ -36,8 +37,6 @@ def main():
     import numpy as np
     import tensorflow as tf
 
-    from tfdistill.recipes.environment import describe_environment
-
     keras.utils.set_random_seed(SEED)
     random = np.random.default_rng(SEED)
     batch = arguments.batch // 8 if arguments.image else arguments.batch
@@ -45,21 +44,16 @@ def main():
     y = random.integers(0, CLASSES, batch)
     data = tf.data.Dataset.from_tensors((x, y)).repeat(arguments.steps).prefetch(2)
     models = models_of(images if arguments.image else dense, with_tfmot=not arguments.no_tfmot)
-    machine = describe_environment()
     print(
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {machine['processor']}, {machine['cores']} cores; "
-        f"{models['plain'].count_params():,} parameters, batch {batch}, {arguments.steps} steps a round, "
-        f"{arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}, wall time"
+        describe_run(
+            f"{models['plain'].count_params():,} parameters, batch {batch}, {arguments.steps} steps a round, "
+            f"{arguments.rounds} rounds, seed {SEED}, XLA {arguments.xla}, wall time"
+        )
     )
     for model in models.values():
         model.compile("adam", "sparse_categorical_crossentropy", jit_compile=arguments.xla)
-        model.fit(data, verbose=0)  # traces
-    seconds = {name: [] for name in models}
-    for _ in range(arguments.rounds):
-        for name, model in models.items():
-            started = time.perf_counter()
-            model.fit(data, verbose=0)
-            seconds[name].append(time.perf_counter() - started)
+    jobs = {name: lambda model=model: model.fit(data, verbose=0) for name, model in models.items()}
+    seconds = timed(jobs, arguments.rounds)
     for name, times in seconds.items():
         print(f"{name:24} {1000 * statistics.median(times) / arguments.steps:8.2f} ms a step")
     print()
@@ -108,13 +102,6 @@ def images(library):
     model = library.Sequential([library.Input(IMAGE), *blocks, *head])
     model.build((None, *IMAGE))
     return model
-
-
-def compare(what, first, second):
-    """Prints the median of the ratios of paired rounds, the lowest and the highest, and the ratio of the fastest."""
-    ratios = sorted(a / b for a, b in zip(first, second, strict=True))
-    fastest = min(first) / min(second)
-    print(f"{what:36} {statistics.median(ratios):5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})  fastest {fastest:.2f}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tfdistill.quantization import QuantizedOutput, QuantizedWeight, QuantizeSch
 
 tfmot = pytest.importorskip("tensorflow_model_optimization")
 tf_keras = pytest.importorskip("tf_keras")
-STEPS = 5
+STEPS, SEED = 5, 0
 RANDOM = np.random.default_rng(0)
 
 
@@ -68,9 +68,10 @@ def as_tfmot(transform):
 
 def network(api):
     """A small network with every seam: kernel and normalisation, fused and separate ReLU, logits."""
+    api.utils.set_random_seed(SEED)
     return api.Sequential(
         [
-            api.Input((8, 8, 2)),
+            api.Input((6, 6, 2)),
             api.layers.Conv2D(4, 3, activation="relu"),
             api.layers.Conv2D(4, 3),
             api.layers.BatchNormalization(),
@@ -92,8 +93,11 @@ def test_a_whole_network_trains_as_tfmots_does():
     for layer, transform in ours.transformed_outputs():
         if layer is not model:  # TFMOT takes the extremes of all inputs, which for equal batches is ours
             as_tfmot(transform)
-    x = RANDOM.normal(size=(16, 8, 8, 2)).astype(np.float32)
-    y = RANDOM.normal(size=(16, 3)).astype(np.float32)
+    # Fixed and few numbers: the two libraries sum in different orders, and one that lies in the middle of two steps of 12 / 255
+    # may go up in one and down in the other, which is a thousandth of the loss.
+    random = np.random.default_rng(SEED)
+    x = random.normal(size=(4, 6, 6, 2)).astype(np.float32)
+    y = random.normal(size=(4, 3)).astype(np.float32)
     theirs.compile(tf_keras.optimizers.SGD(0.01), "mse")
     ours.compile(keras.optimizers.SGD(0.01), "mse")
     for _ in range(STEPS):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from tfdistill._layers import wrapping
+from tfdistill.errors import UserError
 from tfdistill.export.flatbuffer import opcode
 from tfdistill.export.lean import drop_unread
 from tfdistill.parametrize.places import operations_of
@@ -40,7 +41,11 @@ def isolated(model, stays_in_float):
 
 
 def remove_barriers(model):
-    """Takes barriers out of a converted graph; `ModelT`, changed in place."""
+    """Takes barriers out of a converted graph; `ModelT`, changed in place.
+
+    Raises:
+        UserError: one was left in the graph, since the converter had put something between its two operators.
+    """
     for subgraph in model.subgraphs:
         makers = {operator.outputs[0]: operator for operator in subgraph.operators if len(operator.outputs)}
         before, ends = {}, set()  # {tensor behind a barrier: the one in front of it}, ids of the second operators
@@ -54,6 +59,28 @@ def remove_barriers(model):
         for index in before:
             _skip(subgraph, index, _source(index, before), makers)
         drop_unread(subgraph)
+        _check(model, subgraph)
+
+
+def _check(model, subgraph):
+    """Refuses a graph in which what a sine takes was, some operators of one tensor before, a cosine."""
+    makers = {operator.outputs[0]: operator for operator in subgraph.operators if len(operator.outputs)}
+
+    def before(operator):
+        makers_of_inputs = [makers[index] for index in operator.inputs if index in makers]
+        return makers_of_inputs[0] if len(makers_of_inputs) == 1 else None
+
+    for operator in subgraph.operators:
+        if opcode(model, operator) != _OPERATOR.SIN:
+            continue
+        origin = before(operator)
+        while origin is not None and opcode(model, origin) != _OPERATOR.COS:
+            origin = before(origin)
+        if origin is not None:
+            raise UserError(
+                "tflite_int8: the converter has changed what keeps a layer in float, and the file would not compute what"
+                " training did. Leave layers out of quantisation (layers=) until it converts, and report this."
+            )
 
 
 def _source(index, before):

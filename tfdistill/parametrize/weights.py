@@ -8,6 +8,15 @@ import keras
 
 from tfdistill._layers import layer_paths
 
+# Layers whose weights scale what comes in, element by element, though they may have several axes.
+_SCALING = (
+    keras.layers.PReLU,
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization,
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
@@ -34,8 +43,10 @@ class Weight:
 
     @property
     def is_multiplied(self):
-        """Whether it is a kernel or a table of at least two axes, whatever its name, rather than a bias or a scale."""
-        return len(self.variable.shape) >= 2 and "bias" not in self.name and is_float(self.variable)
+        """Whether it is a kernel or a table of at least two axes, whatever its name, rather than a bias, scale or slope."""
+        if isinstance(self.layer, _SCALING) or "bias" in self.name:
+            return False
+        return len(self.variable.shape) >= 2 and is_float(self.variable)
 
     def matches(self, patterns):
         """Whether the layer's name, its path, the weight's path, or the end of one fits one of the patterns.

@@ -40,7 +40,7 @@ class Choice:
                     raise ValueError(
                         f"`{argument}`: no layer of {model.name!r} fits {pattern!r}.{nearest} Its layers: {paths[:40]}"
                     )
-        rounded = [weight for weight in weights_of(model) if kinds.is_rounded(weight)]
+        rounded = [weight for weight in weights_of(model) if weight.is_multiplied]
         if not any(self._bits(weight) for weight in rounded) and not any(
             self._rounds_activations(operation, model) for operation in operations_of(model)[1:] or [model]
         ):
@@ -51,7 +51,7 @@ class Choice:
 
     def weights(self, weight):
         """The transform of a weight, or `None`."""
-        bits = self._bits(weight) if kinds.is_rounded(weight) else None
+        bits = self._bits(weight) if weight.is_multiplied else None
         if bits is None:
             return None
         scheme = self._scheme_of(weight)

@@ -17,14 +17,6 @@ _EINSUM = (layers.EinsumDense,)
 # Layers with layers of their own that compute in float between int8 weights.
 _OPAQUE = (layers.RNN, layers.Bidirectional, layers.Wrapper, layers.MultiHeadAttention, layers.GroupQueryAttention)
 _TABLES = (layers.Embedding,)
-# Layers whose weights scale what comes in, element by element.
-_WITH_SLOPES = (
-    layers.PReLU,
-    layers.BatchNormalization,
-    layers.LayerNormalization,
-    layers.GroupNormalization,
-    layers.RMSNormalization,
-)
 # Layers that move, choose or drop values, so that what comes out is on the grid of what went in.
 _PASSING = tuple(
     getattr(layers, name)
@@ -97,7 +89,7 @@ def has_kernel(unit):
         or type(unit).__module__.startswith("keras.")
     ):
         return False
-    return any(is_rounded(weight) for weight in weights_of(unit))
+    return any(weight.is_multiplied for weight in weights_of(unit))
 
 
 def is_opaque(unit):
@@ -193,15 +185,6 @@ def fixed_range(unit):
     if isinstance(unit, layers.Layer):
         return None
     return _FIXED_RANGES.get(type(unit).__name__.lower())
-
-
-def is_rounded(weight):
-    """Whether a weight is a kernel or a table, rather than a scale or slope that happens to have several axes.
-
-    Args:
-        weight: `tfdistill.parametrize.Weight`.
-    """
-    return weight.is_multiplied and not isinstance(weight.layer, _WITH_SLOPES)
 
 
 def channel_axes(weight):

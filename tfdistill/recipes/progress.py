@@ -3,10 +3,14 @@
 import contextlib
 import sys
 import time
+import warnings
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+_PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class _Speed(ProgressColumn):
@@ -35,6 +39,21 @@ class Reporter:
     def warn(self, text):
         """One line that is printed even when quiet."""
         self.console.print(f"note: {text}", markup=False)
+
+    @contextlib.contextmanager
+    def showing_warnings(self):
+        """While it lasts, a warning of this package is a line like any other, without file and code."""
+        with warnings.catch_warnings():
+            show = warnings.showwarning
+
+            def say(message, category, filename, *rest):
+                if str(filename).startswith(_PACKAGE):
+                    self.warn(str(message))
+                else:
+                    show(message, category, filename, *rest)
+
+            warnings.showwarning = say
+            yield
 
     @contextlib.contextmanager
     def stage(self, title, position, count):

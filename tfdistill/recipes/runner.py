@@ -152,7 +152,8 @@ def _run_stage(job, manifest, stage, key, position, count):
         reset_peak_memory()
         began = time.perf_counter()
         with files.atomic_folder(job.path(stage.name)) as folder:
-            result = stage.work(job, folder, tell)
+            with job.reporter.showing_warnings():
+                result = stage.work(job, folder, tell)
             (folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         manifest.add_stage(
             {
