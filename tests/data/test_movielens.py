@@ -102,6 +102,13 @@ def test_rating_3_is_left_out_above_is_positive_and_rows_follow_the_users_time(f
     assert interactions.time_scope == "user"
 
 
+def test_every_rating_or_those_from_a_number_on_may_be_choices(folder):
+    every = movielens_1m(folder, labels="all")
+    assert every.user.tolist() == [1, 1, 1, 2, 2] and every.item.tolist() == [30, 10, 20, 30, 10]
+    assert every.label.tolist() == [1] * 5 and every.time.tolist() == [0, 1, 2, 0, 1]
+    assert movielens_1m(folder, labels=3).label.tolist() == [1, 1, 1, 0, 0]
+
+
 def test_year_comes_from_the_title_and_genres_are_a_bag(folder):
     items = movielens_1m(folder).items
     assert items["release_year"].to_dict() == {10: 1995, 20: 1931, 30: 1986}

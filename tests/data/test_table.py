@@ -243,3 +243,19 @@ def test_a_feature_with_a_reserved_or_repeated_name_is_refused(write):
         assert "rename that feature" in message(
             path, features=[FeatureSpec(name, of="context", kind="categorical", column="note")]
         )
+
+
+def test_implicit_feedback_needs_no_label_and_takes_labels_of_one_class(write):
+    rows = read(write(CLICKS), label=None, feedback="implicit")
+    assert rows.label.tolist() == [1, 1, 1] and rows.user.tolist() == [7, 7, 9]
+    assert read(write(CLICKS), label=None, rating="price", positive_above=9, feedback="implicit").label.tolist() == [
+        0,
+        0,
+        0,
+    ]
+    with pytest.raises(UserError, match="exactly one of label and rating"):
+        read(write(CLICKS), label=None)
+    with pytest.raises(UserError, match="exactly one of label and rating"):
+        read(write(CLICKS), rating="price", feedback="implicit")
+    with pytest.raises(ValueError, match="`feedback`"):
+        read(write(CLICKS), feedback="both")

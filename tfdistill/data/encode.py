@@ -1,10 +1,9 @@
 """From raw values to indices, with everything learned from the training rows and nothing from the others."""
 
-import itertools
-
 import numpy as np
 
 from tfdistill.data.dataset import Dataset
+from tfdistill.data.features import encode_bags, encode_categories, encode_numbers, entity_cells
 from tfdistill.data.fields import Field, check_choice
 from tfdistill.data.interactions import refuse_missing
 from tfdistill.data.values import counted, look_up, plain, tidy, vocabulary_of, with_unknown
@@ -60,10 +59,10 @@ def encode(interactions, split, unseen="unknown"):
             cells, learn = _cells(interactions, spec, ids.get(of), sizes.get(of), training)
             if spec.kind == "numeric":
                 weight = np.bincount(rows[of][training] - (of != "context"), minlength=len(cells))
-                table, numeric[spec.name] = _numeric(cells, weight, spec, interactions.source)
+                table, numeric[spec.name] = encode_numbers(cells, weight, spec, interactions.source)
                 unknown, size = np.zeros(len(cells), bool), 0
             else:
-                code = _bag if spec.kind == "bag" else _categorical
+                code = encode_bags if spec.kind == "bag" else encode_categories
                 table, vocabularies[spec.name], unknown = code(cells, learn, spec.name)
                 size = len(vocabularies[spec.name]) + 1
             if of != "context":
@@ -112,85 +111,11 @@ def _entities(ids, training, name, source):
 
 def _cells(interactions, spec, ids, size, training):
     """(the feature's cells, one per user, item or interaction; bool, True where a vocabulary may learn from the cell)."""
-    frame = interactions.frame(spec.of)
     if spec.of == "context":
-        cells, learn = frame[spec.name].to_numpy(), training
+        cells, learn = interactions.context[spec.name].to_numpy(), training
         refuse_missing(cells, spec, interactions.source, lambda place: f"row {interactions.example_id[place] + 1:,}")
         return cells, learn
-    ids = ids[1:]
-    if not frame.index.is_unique:
-        twice = frame.index[frame.index.duplicated()]
-        raise UserError(
-            f"{interactions.source}: {counted(len(twice), 'id has', 'ids have')} two rows in the {spec.of} features, "
-            f"e.g. {plain(twice[0])!r}. Keep one."
-        )
-    place = frame.index.get_indexer(ids.astype(object) if ids.dtype.kind == "U" else ids)
-    if (place < 0).any():
-        lost = ids[place < 0]
-        raise UserError(
-            f"{interactions.source}: {counted(len(lost), 'id has', 'ids have')} no row in the {spec.of} features, "
-            f"e.g. {plain(lost[0])!r}. Add them or drop their interactions."
-        )
-    cells = frame[spec.name].to_numpy()[place]
-    refuse_missing(cells, spec, interactions.source, lambda place: f"{spec.of} {plain(ids[place])!r}")
-    return cells, np.arange(len(ids)) < size - 1
-
-
-def _categorical(cells, learn, name):
-    """(int32 index per cell, vocabulary, bool: the value is unknown)."""
-    values, missing = tidy(cells, name)
-    vocabulary = vocabulary_of(values[learn & ~missing])
-    index = look_up(values, vocabulary)
-    index[missing] = 0
-    return index, vocabulary, (index == 0) & ~missing
-
-
-def _bag(cells, learn, name):
-    """(int32 indices [n, longest], vocabulary, bool: the cell holds an unknown value); repeated values count once."""
-    import pandas
-
-    cells = np.asarray(cells, object)
-    # Cells often share their list (read_table sees to it): work on the different ones.
-    codes, _ = pandas.factorize(np.fromiter(map(id, cells), np.int64, len(cells)))
-    _, first = np.unique(codes, return_index=True)
-    learn = np.bincount(codes[learn], minlength=len(first)) > 0
-    lists = [cell if isinstance(cell, (list, tuple, np.ndarray)) else () for cell in cells[first]]
-    text = [cell for cell in cells[first] if isinstance(cell, str)]
-    if text:
-        raise UserError(f"'{name}' is a bag, so its cells must be lists. Received the text {text[0]!r}.")
-    owner = np.repeat(np.arange(len(lists)), [len(cell) for cell in lists])
-    flat = np.empty(len(owner), object)
-    flat[:] = list(itertools.chain.from_iterable(lists))
-    values, missing = tidy(flat, name)
-    vocabulary = vocabulary_of(values[learn[owner] & ~missing])
-    index = look_up(values, vocabulary)
-    index[missing] = 0
-    unknown = np.bincount(owner[(index == 0) & ~missing], minlength=len(lists)) > 0
-    kept = pandas.DataFrame({"owner": owner, "index": index})[index > 0].drop_duplicates()
-    owner, index = kept["owner"].to_numpy(), kept["index"].to_numpy()
-    length = np.bincount(owner, minlength=len(lists))
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
-    table = np.zeros((len(lists), max(1, length.max(initial=0))), np.int32)
-    table[owner, place] = index
-    return table[codes], vocabulary, unknown[codes]
-
-
-def _numeric(cells, weight, spec, source):
-    """(float32 standardised, (mean, deviation)); `weight` says how many training rows hold each cell, a gap becomes 0."""
-    values = np.asarray(cells, np.float64)
-    missing = np.isnan(values)
-    if np.isinf(values).any():
-        raise UserError(f"{source}: column '{spec.source_column}' holds an infinite number; replace or drop it.")
-    weight = np.where(missing, 0, weight)
-    if not weight.any():
-        raise UserError(f"{source}: column '{spec.source_column}' has no number in any training row; drop the feature.")
-    values = np.where(missing, 0.0, values)
-    mean = np.average(values, weights=weight)
-    deviation = np.sqrt(np.average((values - mean) ** 2, weights=weight))
-    if deviation <= 1e-12 * max(1.0, abs(mean)):
-        deviation = 1.0  # a constant carries nothing: standardise it to 0
-    standard = np.where(missing, 0.0, (values - mean) / deviation)
-    return standard.astype(np.float32), (float(mean), float(deviation))
+    return entity_cells(interactions, spec, ids[1:]), np.arange(len(ids) - 1) < size - 1
 
 
 def _refuse_unseen(strangers, interactions, rows, ids, count):

@@ -1,18 +1,14 @@
-"""MovieLens-1M as click-through data."""
-
-import re
-from pathlib import Path
+"""MovieLens-1M."""
 
 import numpy as np
 
-from tfdistill.data.download import download_folder
 from tfdistill.data.interactions import FeatureSpec, Interactions
+from tfdistill.data.movielens_files import first_bad_line, matched_lines, movielens_folder
+from tfdistill.data.ratings import labels_of_ratings
 from tfdistill.errors import UserError
 
-URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
 MD5 = "c4d9eecfca2ab87c1945afe126590906"
 FILES = ("ratings.dat", "users.dat", "movies.dat")
-NEUTRAL_RATING = 3
 FEATURES = (
     FeatureSpec("gender", of="user", kind="categorical"),
     FeatureSpec("age", of="user", kind="categorical"),
@@ -22,17 +18,19 @@ FEATURES = (
 )
 
 
-def movielens_1m(path=None, cache=None, progress=None):
-    """Reads MovieLens-1M (Harper and Konstan, 2015): label 1 where the rating is above 3, rows with rating 3 left out.
+def movielens_1m(path=None, cache=None, progress=None, labels="clicks"):
+    """Reads MovieLens-1M (Harper and Konstan, 2015), by default as click-through data.
 
-    739,012 rows remain. Fields: user, movie, gender, age, occupation, release_year (from the title), genres. `time` is the
-    position of a rating among the user's own, from 0, counted before rows are left out.
+    Label 1 where the rating is above 3, rows with rating 3 left out: 739,012 rows remain. Fields: user, movie, gender, age,
+    occupation, release_year (from the title), genres. `time` is the position of a rating among the user's own, from 0,
+    counted before rows are left out.
 
     Args:
         path: a folder with ratings.dat, users.dat and movies.dat. None reads the copy in the cache, downloaded first from
             grouplens.org (6 MB) where there is none.
         cache: folder for downloads, by default ~/.cache/tfdistill.
         progress: function of (bytes so far, bytes in all or None), called while it downloads.
+        labels: "clicks" as said; "all": every rating is a choice, label 1; a number: label 1 from that rating on.
 
     Returns:
         `Interactions`, sorted by user and time; `example_id` is the line of ratings.dat, from 0.
@@ -40,21 +38,10 @@ def movielens_1m(path=None, cache=None, progress=None):
     Raises:
         UserError: where the folder lacks a file, a line is damaged, or the download fails.
 
-    >>> len(movielens_1m("ml-1m"))
-    739012
+    >>> len(movielens_1m("ml-1m")), len(movielens_1m("ml-1m", labels="all"))
+    (739012, 1000209)
     """
-    if path is None:
-        cache = Path(cache).expanduser() if cache else Path.home() / ".cache" / "tfdistill"
-        folder = download_folder(
-            cache / "ml-1m", URL, MD5, members={f"ml-1m/{name}": name for name in FILES}, progress=progress
-        )
-    else:
-        folder = Path(path).expanduser()
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise UserError(
-                f"data.path: no {name} in '{folder}'; pass the folder of MovieLens-1M that holds {', '.join(FILES)}."
-            )
+    folder = movielens_folder("ml-1m", MD5, FILES, path, cache, progress)
     user, item, rating, time = _read_ratings(folder / "ratings.dat")
     users, items = _read_users(folder / "users.dat"), _read_movies(folder / "movies.dat")
 
@@ -62,12 +49,12 @@ def movielens_1m(path=None, cache=None, progress=None):
     order = np.lexsort((time, user))
     first = np.flatnonzero(np.diff(user[order], prepend=-1))
     position = np.arange(len(order)) - np.repeat(first, np.diff(first, append=len(order)))
-    kept = rating[order] != NEUTRAL_RATING
+    kept, label = labels_of_ratings(rating[order], labels)
     rows = order[kept]
     return Interactions(
         user=user[rows],
         item=item[rows],
-        label=(rating[rows] > NEUTRAL_RATING).astype(np.float32),
+        label=label,
         time=position[kept],
         users=users,
         items=items,
@@ -87,7 +74,7 @@ def _read_ratings(path):
         # A single ":" leaves an empty column between any two, and pandas' fast parser takes it (it takes no "::").
         table = pandas.read_csv(path, sep=":", header=None, names=range(7), usecols=[0, 2, 4, 6], dtype=np.int64)
     except (ValueError, pandas.errors.ParserError) as problem:
-        raise _first_bad_line(path, r"\d+::\d+::\d+::\d+", "user::movie::rating::time") or UserError(
+        raise first_bad_line(path, r"\d+::\d+::\d+::\d+", "user::movie::rating::time") or UserError(
             f"{path}: the file cannot be read ({problem})."
         ) from problem
     return tuple(table[column].to_numpy() for column in (0, 2, 4, 6))
@@ -96,7 +83,7 @@ def _read_ratings(path):
 def _read_users(path):
     import pandas
 
-    rows = _matched(path, r"(\d+)::([MF])::(\d+)::(\d+)::.*", "user::gender::age::occupation::zip")
+    rows = matched_lines(path, r"(\d+)::([MF])::(\d+)::(\d+)::.*", "user::gender::age::occupation::zip")
     index = [int(row[0]) for row in rows]
     columns = {
         "gender": np.array([row[1] for row in rows], object),
@@ -109,27 +96,7 @@ def _read_users(path):
 def _read_movies(path):
     import pandas
 
-    rows = _matched(path, r"(\d+)::.*\((\d{4})\)\s*::(.*)", "movie::title (year)::genres")
+    rows = matched_lines(path, r"(\d+)::.*\((\d{4})\)\s*::(.*)", "movie::title (year)::genres")
     index = [int(row[0]) for row in rows]
     columns = {"release_year": [int(row[1]) for row in rows], "genres": [row[2].split("|") for row in rows]}
     return pandas.DataFrame(columns, index=index)
-
-
-def _matched(path, pattern, layout):
-    """The groups of every line of a small file."""
-    with open(path, encoding="latin-1") as file:
-        rows = [re.fullmatch(pattern, line.rstrip("\n")) for line in file]
-    if None in rows:
-        raise _bad_line(path, rows.index(None) + 1, layout)
-    return [row.groups() for row in rows]
-
-
-def _first_bad_line(path, pattern, layout):
-    with open(path, encoding="latin-1") as file:
-        for number, line in enumerate(file, 1):
-            if not re.fullmatch(pattern, line.rstrip("\n")):
-                return _bad_line(path, number, layout)
-
-
-def _bad_line(path, number, layout):
-    return UserError(f"{path}: line {number:,} is not of the form {layout}; download MovieLens-1M again.")

@@ -33,14 +33,14 @@ def split(interactions, method="random", train=0.8, validation=0.1, test=0.1, se
     array([0.8, 0.1, 0.1])
     """
     if method == "given":
-        parts = _given(given, len(interactions))
+        parts = given_parts(given, len(interactions))
     else:
         shares = {"train": train, "validation": validation, "test": test}
-        _check_shares(shares)
+        check_shares(shares)
         if method == "random":
             order = generator("split", seed).permutation(len(interactions))
             parts = np.empty(len(interactions), np.int8)
-            parts[order] = _parts_of_sorted(len(interactions), train, validation)
+            parts[order] = parts_of_sorted(len(interactions), train, validation)
         elif method == "temporal":
             parts = _temporal(interactions, train, validation)
         else:
@@ -49,7 +49,8 @@ def split(interactions, method="random", train=0.8, validation=0.1, test=0.1, se
     return parts
 
 
-def _check_shares(shares):
+def check_shares(shares):
+    """Refuses shares {part: share} that are not between 0 and 1 or do not sum to 1."""
     text = ", ".join(f"{name} {share}" for name, share in shares.items())
     if not all(0 < share < 1 for share in shares.values()):
         raise UserError(f"data.split: every share must lie between 0 and 1 ({text}).")
@@ -58,23 +59,30 @@ def _check_shares(shares):
         raise UserError(f"data.split: the shares sum to {total:g}, not to 1 ({text}).")
 
 
-def _parts_of_sorted(count, train, validation):
+def parts_of_sorted(count, train, validation):
+    """The parts of `count` rows that stand in order: int8, first all 0, then 1, then 2."""
     last_train, last_validation = round(count * train), round(count * (train + validation))
     return (np.arange(count) >= last_train).astype(np.int8) + (np.arange(count) >= last_validation).astype(np.int8)
+
+
+def check_times(time, source):
+    """The times as an array; refuses missing ones."""
+    time = np.asarray(time)
+    if time.dtype.kind == "f" and np.isnan(time).any():
+        raise UserError(
+            f"{source}: {counted(int(np.isnan(time).sum()), 'time is', 'times are')} missing; drop those rows."
+        )
+    return time
 
 
 def _temporal(interactions, train, validation):
     if interactions.time is None:
         raise UserError(f"{interactions.source}: a temporal split needs times; name a time column or split at random.")
-    time = np.asarray(interactions.time)
-    if time.dtype.kind == "f" and np.isnan(time).any():
-        raise UserError(
-            f"{interactions.source}: {counted(int(np.isnan(time).sum()), 'time is', 'times are')} missing; drop those rows."
-        )
+    time = check_times(interactions.time, interactions.source)
     count = len(interactions)
     parts = np.empty(count, np.int8)
     if interactions.time_scope == "global":
-        parts[np.argsort(time, kind="stable")] = _parts_of_sorted(count, train, validation)
+        parts[np.argsort(time, kind="stable")] = parts_of_sorted(count, train, validation)
         return parts
     import pandas
 
@@ -88,7 +96,8 @@ def _temporal(interactions, train, validation):
     return parts
 
 
-def _given(given, count):
+def given_parts(given, count):
+    """Parts as numbers, int8, from numbers or names."""
     if given is None:
         raise UserError('data.split: method "given" needs the parts; pass `given`.')
     given = np.asarray(given)

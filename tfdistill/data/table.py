@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfdistill.data.fields import check_choice
 from tfdistill.data.interactions import FeatureSpec, Interactions, refuse_missing
 from tfdistill.data.table_columns import as_ids, as_labels, as_lists, as_numbers, as_times
 from tfdistill.data.table_file import read_columns
@@ -20,6 +21,7 @@ def read_table(
     drop_ratings=(),
     time=None,
     features=(),
+    feedback="explicit",
 ):
     """Reads interactions from a file with a row per interaction.
 
@@ -35,6 +37,8 @@ def read_table(
         drop_ratings: with `rating`: rows with these ratings are left out.
         time: column of numbers or of ISO dates.
         features: `FeatureSpec`s. A feature of the user (item) must have one value per user (item).
+        feedback: "implicit" for rows that say what was chosen: neither `label` nor `rating` is needed, and all labels may be
+            equal. Without both, all are 1.
 
     Returns:
         `Interactions`; `example_id` is the row in the file, from 0, header not counted.
@@ -47,29 +51,21 @@ def read_table(
     0.25
     """
     features = tuple(features)
-    _check_arguments(label, rating, positive_above, drop_ratings, features)
-    wanted = [user, item, label or rating, *([time] if time else []), *(spec.source_column for spec in features)]
+    _check_arguments(label, rating, positive_above, drop_ratings, features, feedback)
+    answer = label or rating
+    wanted = [
+        user,
+        item,
+        *([answer] if answer else []),
+        *([time] if time else []),
+        *(spec.source_column for spec in features),
+    ]
     table = read_columns(path, wanted)
     columns, place = table.columns, table.place
 
-    values = as_labels(columns[label], label, table) if label else as_numbers(columns[rating], rating, table)
-    _refuse_gaps(values, label or rating, table)
-    kept = np.arange(len(values))
-    if label:
-        wrong = (values != 0) & (values != 1)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise UserError(
-                f"{table.name}: {counted(int(wrong.sum()), 'label', 'labels')} in column '{label}' must be 0 or 1, first "
-                f"{values[first]:g} at {place(first)}. For ratings name the column as `rating` and set `positive_above`."
-            )
-        labels = values
-    else:
-        kept = np.flatnonzero(~np.isin(values, np.asarray(list(drop_ratings), np.float64)))
-        if not len(kept):
-            raise UserError(f"{table.name}: `drop_ratings` {list(drop_ratings)} leaves no row of {len(values):,}.")
-        labels = (values > positive_above).astype(np.float32)
-    _refuse_one_class(labels[kept], label or rating, positive_above, table.name)
+    kept, labels = _labels(label, rating, positive_above, drop_ratings, table)
+    if feedback == "explicit":
+        _refuse_one_class(labels, answer, positive_above, table.name)
 
     ids = {}
     for of, column in (("user", user), ("item", item)):
@@ -88,7 +84,7 @@ def read_table(
     return Interactions(
         user=ids["user"],
         item=ids["item"],
-        label=labels[kept].astype(np.float32),
+        label=labels.astype(np.float32),
         time=times,
         users=frames["user"],
         items=frames["item"],
@@ -99,8 +95,31 @@ def read_table(
     )
 
 
-def _check_arguments(label, rating, positive_above, drop_ratings, features):
-    if (label is None) == (rating is None):
+def _labels(label, rating, positive_above, drop_ratings, table):
+    """(rows that stay [m], their labels [m])."""
+    columns, place = table.columns, table.place
+    if label is None and rating is None:
+        return np.arange(len(columns)), np.ones(len(columns))
+    values = as_labels(columns[label], label, table) if label else as_numbers(columns[rating], rating, table)
+    _refuse_gaps(values, label or rating, table)
+    if label is None:
+        kept = np.flatnonzero(~np.isin(values, np.asarray(list(drop_ratings), np.float64)))
+        if not len(kept):
+            raise UserError(f"{table.name}: `drop_ratings` {list(drop_ratings)} leaves no row of {len(values):,}.")
+        return kept, values[kept] > positive_above
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise UserError(
+            f"{table.name}: {counted(int(wrong.sum()), 'label', 'labels')} in column '{label}' must be 0 or 1, first "
+            f"{values[first]:g} at {place(first)}. For ratings name the column as `rating` and set `positive_above`."
+        )
+    return np.arange(len(values)), values
+
+
+def _check_arguments(label, rating, positive_above, drop_ratings, features, feedback):
+    check_choice("feedback", feedback, ("explicit", "implicit"))
+    if label is not None and rating is not None or (label is rating is None and feedback == "explicit"):
         raise UserError(
             f"data.columns: name exactly one of label and rating. Received: label={label!r}, rating={rating!r}."
         )

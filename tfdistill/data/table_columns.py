@@ -35,7 +35,9 @@ def as_times(column, name, table):
         )
     if column.dtype.kind == "M":
         return column.to_numpy("datetime64[ns]").astype(np.int64)
-    numbers = pandas.to_numeric(column, errors="coerce").to_numpy()
+    numbers = _parsed_fast(column, "int64", "float64")
+    if numbers is None:
+        numbers = pandas.to_numeric(column, errors="coerce").to_numpy()
     if not np.isnan(numbers.astype(np.float64)).any():
         return numbers
     dates = pandas.to_datetime(column.astype("str"), errors="coerce", utc=True, format="ISO8601")
@@ -82,10 +84,27 @@ def _coerced(column):
     import pandas
 
     missing = missing_cells(column)
+    numbers = _parsed_fast(column, "float64")
+    if numbers is not None:
+        return numbers, missing
     if column.dtype == object:  # decimals and the like
         column = column.where(~missing, None).astype("str")
     numbers = pandas.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     return numbers, missing
+
+
+def _parsed_fast(column, *types):
+    """The numbers of a column of text, None where Arrow's fast and strict parser refuses one of them."""
+    import pyarrow
+
+    if column.dtype != "str":
+        return None
+    text = pyarrow.array(column)
+    for one in types:
+        try:
+            return text.cast(one).to_numpy(zero_copy_only=False)
+        except pyarrow.ArrowInvalid:
+            pass
 
 
 def _refuse(wrong, column, name, table, rows, problem):
