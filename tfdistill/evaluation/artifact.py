@@ -7,6 +7,8 @@ import numpy as np
 from tfdistill.errors import UserError
 
 BATCH_SIZE = 1024
+SCORE = "score"
+RETRIEVAL_OUTPUTS = {"item", SCORE, "known"}
 
 
 def open_artifact(path, threads=1):
@@ -14,7 +16,7 @@ def open_artifact(path, threads=1):
 
     Args:
         path: what `export_saved_model` or `export_tflite` wrote, or another with one output called "probability" or
-            "logit".
+            "logit"; or what `export_retrieval` wrote, of which the scores of the list are returned.
         threads: threads that LiteRT may use for one prediction. TensorFlow's are a setting of the whole process, which
             is left alone here.
 
@@ -94,7 +96,10 @@ class Artifact:
         ):
             expected = ", ".join("any" if size is None else str(size) for size in ("n", *shape))
             raise UserError(f"{self.path}: field {name}: expected shape ({expected}), received {values.shape}.")
-        allowed = "iub" if np.issubdtype(dtype, np.integer) else "iubf"
+        if np.dtype(dtype) == object:  # strings: raw ids
+            allowed = "UO"
+        else:
+            allowed = "iub" if np.issubdtype(dtype, np.integer) else "iubf"
         if values.dtype.kind not in allowed:
             raise UserError(f"{self.path}: field {name}: expected {np.dtype(dtype)}, received {values.dtype}.")
         return np.ascontiguousarray(values, dtype)
@@ -110,8 +115,15 @@ def probabilities(logits):
 
 
 def only_output(path, names):
-    """The name of the one output; raises UserError unless it is "probability" or "logit"."""
-    names = sorted(names)
-    if names not in (["probability"], ["logit"]):
-        raise UserError(f"{path}: expected one output called probability or logit, found {', '.join(names) or 'none'}.")
-    return names[0]
+    """The name of the output that counts: the only one, "probability" or "logit", or "score" of a retrieval file.
+
+    Raises:
+        UserError: for other outputs.
+    """
+    names = set(names)
+    if SCORE in names and names <= RETRIEVAL_OUTPUTS:
+        return SCORE
+    if names not in ({"probability"}, {"logit"}):
+        found = ", ".join(sorted(names)) or "none"
+        raise UserError(f"{path}: expected one output called probability or logit, found {found}.")
+    return names.pop()

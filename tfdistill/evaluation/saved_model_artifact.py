@@ -25,10 +25,14 @@ class SavedModelArtifact(Artifact):
         self.output = only_output(path, self._serve.structured_outputs)
         specs = self._serve.structured_input_signature[1]
         self.fields = {name: (spec.dtype.as_numpy_dtype, tuple(spec.shape[1:])) for name, spec in specs.items()}
+        self._settings = {name for name, spec in specs.items() if spec.shape.rank == 0}  # one for all rows, such as k
 
     def _run(self, batch):
-        return self._serve(**{name: tf.constant(values) for name, values in batch.items()})[self.output].numpy()
+        return self._serve(**self._tensors(batch))[self.output].numpy()
 
     def answer_one(self, row):
         """Runs one example, from arrays to an array, and returns the output."""
-        return self._serve_one(**{name: tf.constant(values) for name, values in row.items()})[self.output].numpy()
+        return self._serve_one(**self._tensors(row))[self.output].numpy()
+
+    def _tensors(self, rows):
+        return {name: tf.constant(values[0] if name in self._settings else values) for name, values in rows.items()}
