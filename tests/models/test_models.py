@@ -75,5 +75,5 @@ def test_masked_mean_leaves_padding_out_and_gives_zeros_for_an_empty_bag():
 
 
 def test_an_unknown_kind_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"kind: expected one of \['dcn_v2', 'mlp'\], received 'dcn'"):
+    with pytest.raises(ValueError, match=r"kind: expected one of \['dcn_v2', 'deep_fm', 'mlp'\], received 'dcn'"):
         build("dcn", FIELDS)

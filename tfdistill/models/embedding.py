@@ -28,10 +28,47 @@ class MaskedMean(keras.layers.Layer):
         return (embedded_shape[0], embedded_shape[2])
 
 
+def table(name, size, width, *, initializer=None, embedding_l2=0.0, layer=keras.layers.Embedding):
+    """The layer that looks rows up, which start normal with deviation 0.01 unless `initializer` says otherwise.
+
+    Args:
+        name: the layer's.
+        size, width: rows and columns.
+        initializer: a Keras initializer or its name.
+        embedding_l2: weight of the squared norm of the looked-up rows, averaged over the batch.
+        layer: the class, `keras.layers.Embedding` or a child of it.
+
+    Raises:
+        ValueError: for a size or width below 1.
+    """
+    for argument, value in ((f"the number of rows of {name!r}", size), ("`embedding_width`", width)):
+        if value < 1:
+            raise ValueError(f"{argument} must be a positive integer. Received: {value!r}")
+    return layer(
+        size,
+        width,
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=0.01) if initializer is None else initializer,
+        activity_regularizer=keras.regularizers.L2(embedding_l2) if embedding_l2 else None,
+        name=name,
+    )
+
+
 def field_input(field):
     """The `keras.Input` of one field: int32 [batch], int32 [batch, length] for a bag, float32 [batch] for a number."""
     shape = (field.length,) if field.kind == "bag" else ()
     return keras.Input(shape, dtype="float32" if field.kind == "numeric" else "int32", name=field.name)
+
+
+def scaled_number(field, x):
+    """A number times `NUMBER_SCALE`: float [batch, 1]."""
+    number = keras.layers.Reshape((1,), name=f"number_{field.name}")(x)
+    return keras.layers.Rescaling(NUMBER_SCALE, name=f"scaled_{field.name}")(number)
+
+
+def looked_up(field, x, width, *, prefix="", embedding_l2=0.0):
+    """The row of a category, or the mean of a bag's rows: float [batch, width]. `prefix` begins the layers' names."""
+    rows = table(f"{prefix}embed_{field.name}", field.size, width, embedding_l2=embedding_l2)(x)
+    return MaskedMean(name=f"{prefix}mean_{field.name}")(rows, x) if field.kind == "bag" else rows
 
 
 def embed_fields(fields, embedding_width, embedding_l2=0.0, dropout=0.0):
@@ -47,21 +84,12 @@ def embed_fields(fields, embedding_width, embedding_l2=0.0, dropout=0.0):
     Returns: `(inputs, x)`: {name: `keras.Input`} and float [batch, sum of widths].
     """
     inputs = {field.name: field_input(field) for field in fields}
-    joined = []
-    for field in fields:
-        x = inputs[field.name]
-        if field.kind == "numeric":
-            number = keras.layers.Reshape((1,), name=f"number_{field.name}")(x)
-            joined.append(keras.layers.Rescaling(NUMBER_SCALE, name=f"scaled_{field.name}")(number))
-            continue
-        rows = keras.layers.Embedding(
-            field.size,
-            embedding_width,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            activity_regularizer=keras.regularizers.L2(embedding_l2) if embedding_l2 else None,
-            name=f"embed_{field.name}",
-        )(x)
-        joined.append(MaskedMean(name=f"mean_{field.name}")(rows, x) if field.kind == "bag" else rows)
+    joined = [
+        scaled_number(field, inputs[field.name])
+        if field.is_numeric
+        else looked_up(field, inputs[field.name], embedding_width, embedding_l2=embedding_l2)
+        for field in fields
+    ]
     x = keras.layers.Concatenate(name="fields")(joined) if len(joined) > 1 else joined[0]
     if dropout:
         x = keras.layers.Dropout(dropout, name="fields_dropout")(x)
@@ -77,6 +105,6 @@ def hidden_stack(x, hidden_units, dropout=0.0):
     return x
 
 
-def logits(x):
+def logits(x, name="logits"):
     """The last layer: one logit an example, float32 whatever the policy."""
-    return keras.layers.Dense(1, dtype="float32", name="logits")(x)
+    return keras.layers.Dense(1, dtype="float32", name=name)(x)
