@@ -25,6 +25,8 @@ _MODULES = (
 )
 _HOMES = {name: f"tfdistill.{name}" for name in _MODULES} | {
     "Distiller": "tfdistill.distiller",
+    "RetrievalDistiller": "tfdistill.retrieval_distiller",
+    "TeacherVectors": "tfdistill.retrieval_distiller",
     "UserError": "tfdistill.errors",
 }
 

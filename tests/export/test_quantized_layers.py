@@ -81,6 +81,7 @@ def tied(ids):
     return both(layers.GlobalAveragePooling1D()(both(ids)), reverse=True)
 
 
+keras.utils.set_random_seed(0)  # layers draw the seeds of their weights when they are made, here
 MODELS = {
     "dense, norm, relu": (ROWS, after(layers.Dense(5), norm(), layers.ReLU())),
     "dense, norm without scale": (ROWS, after(layers.Dense(5, use_bias=False), norm(scale=False))),

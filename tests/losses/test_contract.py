@@ -111,11 +111,24 @@ SAMPLES = {
         ],
     ),
 }
-BASES = ("DistillationLoss", "FunctionLoss", "OutputLoss", "ResponseLoss")
+BASES = (
+    "DistillationLoss",
+    "ExpertLoss",
+    "FunctionLoss",
+    "OutputLoss",
+    "RankingLoss",
+    "RepresentationLoss",
+    "ResponseLoss",
+)
+# Those for retrieval models, of scores and of vectors, have a contract of their own: test_retrieval_contract.py.
+OF_RETRIEVAL = (losses.RankingLoss, losses.RepresentationLoss)
 CLASSES = [
     name
     for name in losses.__all__
-    if inspect.isclass(getattr(losses, name)) and name not in BASES and hasattr(getattr(losses, name), "compute_loss")
+    if inspect.isclass(getattr(losses, name))
+    and name not in BASES
+    and hasattr(getattr(losses, name), "compute_loss")
+    and not issubclass(getattr(losses, name), OF_RETRIEVAL)
 ]
 MODULES = [module.name for module in pkgutil.iter_modules(losses.__path__)]
 

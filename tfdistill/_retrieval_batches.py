@@ -1,0 +1,212 @@
+"""The batches that a retrieval student is trained on, negatives and candidates drawn anew before every epoch."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.data.negatives import UniformNegatives
+from tfdistill.data.random_streams import generator
+from tfdistill.losses.ranking_loss import RankingContext, check_count
+
+
+class EpochBatches(keras.utils.PyDataset):
+    """Batches of arrays that a function makes anew for every epoch.
+
+    Args:
+        make: (epoch from 0) -> structure of arrays with as many rows each, in the order in which they are to come.
+        batch_size: rows a batch.
+        drop_remainder: whether to leave out the last batch where it is smaller.
+        first_epoch: number of the first epoch.
+
+    >>> batches = EpochBatches(lambda epoch: {"item": np.arange(3) + epoch}, batch_size=2)
+    >>> [batch["item"].tolist() for batch in batches]
+    [[0, 1], [2]]
+    """
+
+    def __init__(self, make, batch_size, drop_remainder=False, first_epoch=0):
+        super().__init__()
+        self._make, self._drop_remainder = make, drop_remainder
+        self.batch_size = check_count("batch_size", batch_size)
+        self._epoch, self._is_fresh = first_epoch, False
+        self._arrays = None
+
+    @property
+    def epoch(self):
+        """The number of the epoch whose batches these are."""
+        return self._epoch
+
+    def _prepare(self):
+        if self._arrays is None:
+            self._arrays = self._make(self._epoch)
+            # Keras looks at the first batches before it announces the first epoch.
+            self._is_fresh = True
+        return self._arrays
+
+    @property
+    def num_batches(self):
+        rows = len(keras.tree.flatten(self._prepare())[0])
+        return rows // self.batch_size if self._drop_remainder else -(-rows // self.batch_size)
+
+    def __len__(self):
+        return self.num_batches
+
+    def __getitem__(self, index):
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return keras.tree.map_structure(lambda array: array[rows], self._prepare())
+
+    def on_epoch_begin(self):
+        self._prepare()
+        if not self._is_fresh:
+            self._epoch += 1
+            self._arrays = self._make(self._epoch)
+        self._is_fresh = False
+
+
+class RetrievalBatches(keras.utils.PyDataset):
+    """The training pairs of a data set in batches, in a new order and with new negatives and candidates every epoch.
+
+    A batch is {"user": int32 [b], "item": int32 [b], "negative": int32 [b, n], "candidates": {"0": {...}, ...}}, with
+    the candidates of those losses, by their place, that compare scores of candidates: {"item": int32 [b, n], ...} for
+        the batch's
+    users, or items. Losses with rows="all" have rows of their own: "row" int32 [b], and "row_weight", how many each
+    stands for.
+
+    Args:
+        dataset: `ImplicitDataset`.
+        batch_size: pairs a batch.
+        negatives: how many a pair, or what draws them: an object with `draw(users, count, seed=, epoch=)`, one a pair,
+            such as `tfdistill.data.PopularityNegatives`. 0 for none. A number draws uniformly from what the user did
+            not choose.
+        losses: the distillation losses.
+        rankings, item_rankings: the teacher's, see `RankingContext`.
+        student_scores, student_item_scores: functions that give the student's scores, see `RankingContext`.
+        epochs: how many epochs there are in all.
+        seed: whole number of at least 0; what is drawn depends on it and the number of the epoch.
+        drop_remainder: whether to leave out the last batch where it is smaller.
+        first_epoch: number of the first epoch, where training goes on.
+    """
+
+    def __init__(
+        self,
+        dataset,
+        batch_size=1024,
+        negatives=1,
+        losses=(),
+        rankings=None,
+        item_rankings=None,
+        student_scores=None,
+        student_item_scores=None,
+        epochs=1,
+        seed=0,
+        drop_remainder=False,
+        first_epoch=0,
+    ):
+        super().__init__()
+        self.dataset, self.losses, self.seed, self.epochs = dataset, tuple(losses), seed, epochs
+        self._batches = EpochBatches(self._make, batch_size, drop_remainder, first_epoch)
+        if hasattr(negatives, "draw"):
+            self._negatives, self._count = negatives, 1
+        else:
+            self._count = check_count("negatives", negatives, at_least=0)
+            self._negatives = UniformNegatives(dataset)
+        self._context = {
+            "rankings": rankings,
+            "item_rankings": item_rankings,
+            "student_scores": student_scores,
+            "student_item_scores": student_item_scores,
+        }
+        self._candidates = {}
+
+    @property
+    def epoch(self):
+        """The number of the epoch whose batches these are."""
+        return self._batches.epoch
+
+    @property
+    def num_batches(self):
+        return self._batches.num_batches
+
+    def __len__(self):
+        return self.num_batches
+
+    def __getitem__(self, index):
+        batch = dict(self._batches[index])
+        rows = batch.pop("rows")
+        if self._candidates:
+            batch["candidates"] = {}
+        for place, (side, drawn) in self._candidates.items():
+            row = rows.get(place, batch[side])
+            gathered = {name: array[row] for name, array in drawn.items()}
+            if place in rows:
+                count = self.dataset.users if side == "user" else self.dataset.items
+                gathered |= {"row": row, "row_weight": np.full(len(row), count / len(row), np.float32)}
+            batch["candidates"][place] = gathered
+        return batch
+
+    def on_epoch_begin(self):
+        self._batches.on_epoch_begin()
+
+    def _make(self, epoch):
+        pairs = self.dataset.pairs["train"]
+        pairs = pairs[generator("order of pairs", self.seed, epoch).permutation(len(pairs))]
+        arrays = {"user": pairs[:, 0], "item": pairs[:, 1]}
+        if self._count:
+            arrays["negative"] = self._negatives.draw(pairs[:, 0], self._count, seed=self.seed, epoch=epoch)
+        context = RankingContext(self.dataset, epoch=epoch, epochs=self.epochs, **self._context)
+        self._candidates, arrays["rows"] = {}, {}
+        for place, loss in enumerate(self.losses):
+            if hasattr(loss, "draw"):
+                random = generator("candidates", self.seed, epoch, place)
+                self._candidates[str(place)] = (loss.side, checked(loss.draw(context, random), context, loss))
+                if loss.rows == "all":
+                    arrays["rows"][str(place)] = _in_turn(context.rows(loss.side), len(pairs), random)
+        return arrays
+
+
+def _in_turn(rows, count, random):
+    """Rows in a new order, again and again until there are `count`: int32 [count]."""
+    orders = [random.permutation(rows) for _ in range(-(-count // rows))]
+    return np.concatenate(orders)[:count].astype(np.int32)
+
+
+def checked(drawn, context, loss):
+    """Returns what a loss has drawn; raises `ValueError` where it does not fit the data set."""
+    rows, choices = context.rows(loss.side), context.choices(loss.side)
+    items = drawn["item"]
+    for name, array in drawn.items():
+        if array.ndim != 2 or len(array) != rows or array.shape[1] not in (1, items.shape[1]):
+            raise ValueError(
+                f'{type(loss).__name__}.draw: "{name}" must have the shape [{rows}, {items.shape[1]}]. Received: {array.shape}'
+            )
+    if items.min() < 0 or items.max() >= choices:
+        raise ValueError(
+            f"{type(loss).__name__}.draw: candidates must be numbers from 0 to {choices - 1}. "
+            f"Received: {items.min()} to {items.max()}"
+        )
+    return {name: array.astype("int32" if name == "item" else "float32") for name, array in drawn.items()}
+
+
+class StaticBatches(keras.callbacks.Callback):
+    """`RetrievalBatches` as a `tf.data.Dataset` of known shapes, which XLA can take gradients of branches for.
+
+    Keras gives the batches of a `PyDataset` an unknown size, and what a branch computes of it is no constant to XLA. A
+    callback as well, which must be among those of `fit`: it says which epoch comes.
+
+    Args:
+        batches: `RetrievalBatches` that leave out the last, smaller batch.
+    """
+
+    def __init__(self, batches):
+        super().__init__()
+        self._batches = batches
+        first = batches[0]
+        spec = keras.tree.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), first)
+        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=spec)
+        self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._batches.on_epoch_begin()
+
+    def _generate(self):
+        for index in range(len(self._batches)):
+            yield self._batches[index]

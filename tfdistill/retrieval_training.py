@@ -1,0 +1,101 @@
+"""Training a retrieval model the way every stage of a recipe does: seeded epochs, validation now and then, the best kept."""
+
+import time
+
+import keras
+import numpy as np
+
+from tfdistill.errors import UserError
+
+EPSILON = 1e-8  # PyTorch's, with which the published numbers were made
+
+
+def train_retrieval(
+    distiller,
+    dataset,
+    settings,
+    *,
+    seed,
+    score,
+    metric,
+    rankings=None,
+    item_rankings=None,
+    on_progress=None,
+):
+    """Trains the student of a `RetrievalDistiller` and leaves it with the weights of the best epoch, or of the last.
+
+    Args:
+        distiller: a `tfdistill.RetrievalDistiller`, not yet compiled.
+        dataset: `ImplicitDataset`.
+        settings: `epochs`, `batch_size`, `learning_rate`, `negatives`, `negatives_from` ("uniform" or "popularity"),
+            `evaluate_every` and `keep` ("best" or "last").
+        seed: fixes the order of pairs, negatives and candidates.
+        score: () -> what the best epoch is chosen by, of the student as it stands; more is better.
+        metric: what `score` is called.
+        rankings, item_rankings: the teacher's, for losses that draw candidates from them.
+        on_progress: called as (pairs done, pairs in all) while it runs.
+
+    Raises:
+        UserError: the loss is no longer a number.
+
+    Returns: one record an epoch: epoch, loss, seconds, examples_per_second, and validation_METRIC of those that were looked
+    at; seconds are those of training alone.
+    """
+    watch = _Watch(dataset, settings, score, metric, on_progress)
+    with_xla = not any(getattr(loss, "is_faster_without_xla", False) for loss in distiller.distillation_losses)
+    distiller.compile(keras.optimizers.Adam(settings.learning_rate, epsilon=EPSILON), jit_compile=with_xla)
+    distiller.fit_retrieval(
+        dataset,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        negatives=_negatives(dataset, settings),
+        rankings=rankings,
+        item_rankings=item_rankings,
+        seed=seed,
+        verbose=0,
+        callbacks=[watch],
+    )
+    if watch.best_weights is not None:
+        distiller.student.set_weights(watch.best_weights)
+    return watch.records
+
+
+def _negatives(dataset, settings):
+    if settings.negatives_from == "uniform":
+        return settings.negatives
+    from tfdistill.data import PopularityNegatives
+
+    return PopularityNegatives(dataset)
+
+
+class _Watch(keras.callbacks.Callback):
+    """Times epochs, looks at the validation part, keeps the best weights, tells how far it is."""
+
+    def __init__(self, dataset, settings, score, metric, tell):
+        super().__init__()
+        self.pairs, self.settings = len(dataset.pairs["train"]), settings
+        self.score, self.metric, self.tell = score, metric, tell
+        self.records, self.best, self.best_weights = [], -np.inf, None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.tell is not None:
+            done = len(self.records) * self.pairs + min((batch + 1) * self.settings.batch_size, self.pairs)
+            self.tell(done, self.settings.epochs * self.pairs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds, number, settings = time.perf_counter() - self.started, epoch + 1, self.settings
+        loss = float(logs["loss"])
+        if not np.isfinite(loss):
+            raise UserError(
+                f"learning_rate: training diverged in epoch {number}, the loss is {loss}. Set a smaller `train.learning_rate` "
+                f"for this model; it is {settings.learning_rate:g}."
+            )
+        record = {"epoch": number, "loss": loss, "seconds": seconds, "examples_per_second": self.pairs / seconds}
+        if number % settings.evaluate_every == 0 or number == settings.epochs:
+            quality = record[f"validation_{self.metric}"] = float(self.score())
+            if settings.keep == "best" and quality > self.best:
+                self.best, self.best_weights = quality, self.model.student.get_weights()
+        self.records.append(record)
