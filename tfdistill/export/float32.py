@@ -22,7 +22,7 @@ def float32_model(model):
     # Layers that make layers of their own without saying which dtype follow the global policy.
     keras.config.set_dtype_policy("float32")
     try:
-        copy = keras.models.clone_model(model, clone_function=_clone_layer)
+        copy = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
     finally:
         keras.config.set_dtype_policy(policy)
     copy.set_weights(model.get_weights())

@@ -100,11 +100,12 @@ def _skip(subgraph, behind, source, makers):
 
 
 def _around(call, *args, **kwargs):
-    args, kwargs = keras.tree.map_structure(_barrier, (args, kwargs))
-    return keras.tree.map_structure(_barrier, call(*args, **kwargs))
+    args, kwargs = keras.tree.map_structure(barrier, (args, kwargs))
+    return keras.tree.map_structure(barrier, call(*args, **kwargs))
 
 
-def _barrier(value):
+def barrier(value):
+    """The two operators around a value: the cosine of a tensor of floats, and its sine; other values as they are."""
     if not tf.is_tensor(value) or not value.dtype.is_floating:
         return value
     between = tf.sin(tf.cos(value))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tfdistill._families import is_tf_keras
 from tfdistill.errors import UserError
 from tfdistill.export import flatbuffer, stored
 from tfdistill.parametrize import weights_of
@@ -52,22 +53,30 @@ def promises_of(model, used=None, value=None):
     equal, within each channel where channels have scales of their own.
 
     Args:
-        model: plain `keras.Model`.
+        model: plain `keras.Model`, or one of tf_keras.
         used: paths of the variables that the exported function reads; `None` for all.
         value: function that gives a variable's value, an array, where that is not its own: quantised in training.
 
     Returns: list of `Promise`.
     """
     promises = []
-    for weight in weights_of(model):
-        if not weight.is_multiplied or (used is not None and weight.variable.path not in used):
+    for name, path, variable in _multiplied(model):
+        if used is not None and name not in used:
             continue
-        array = np.asarray(weight.variable.numpy() if value is None else value(weight.variable), np.float32)
+        array = np.asarray(variable.numpy() if value is None else value(variable), np.float32)
         zeros, distinct = np.count_nonzero(array == 0) / max(array.size, 1), _distinct(array)
         is_sparse = SPARSE <= zeros < 1
         if is_sparse or distinct is not None:
-            promises.append(Promise(weight.path, array, is_sparse, distinct))
+            promises.append(Promise(path, array, is_sparse, distinct))
     return promises
+
+
+def _multiplied(model):
+    """The kernels and tables of a model: (the variable's name in an exported module, the weight's path, the variable)."""
+    if is_tf_keras(model):
+        named = [(variable.name.partition(":")[0], variable) for variable in model.trainable_variables]
+        return [(name, name, one) for name, one in named if len(one.shape) >= 2 and "bias" not in name]
+    return [(one.variable.path, one.path, one.variable) for one in weights_of(model) if one.is_multiplied]
 
 
 def check_promises(promises, content, format, types=True):

@@ -6,6 +6,7 @@ import re
 import keras
 import tensorflow as tf
 
+from tfdistill._families import is_tf_keras
 from tfdistill.errors import UserError
 from tfdistill.export.float32 import float32_model
 from tfdistill.names import is_field_name
@@ -56,7 +57,8 @@ def serving_module(model, output="probability", final=None):
     interpreter would answer NaN.
 
     Args:
-        model: functional `keras.Model`, {field: tensor} -> logits [batch, 1], or [batch, k] for k classes.
+        model: functional `keras.Model`, {field: tensor} -> logits [batch, 1], or [batch, k] for k classes. One of tf_keras
+            is traced with its own weights, under the policy that it has.
         output: "probability" (sigmoid of one logit, softmax of several) or "logit".
         final: `tfdistill.export.quantized.FinalWeights` of a model that was quantised in training.
 
@@ -65,19 +67,24 @@ def serving_module(model, output="probability", final=None):
     """
     check_output(output)
     fields = field_inputs(model)
-    model = float32_model(model)
+    is_legacy = is_tf_keras(model)
+    model = model if is_legacy else float32_model(model)
     value = (lambda variable: variable.numpy()) if final is None else final.value
     structure, sources = input_structure(model), {}
     for variable in model.variables:
-        name = variable.path
+        name = variable.name.partition(":")[0] if is_legacy else variable.path
         while name in sources:
             name += "_"
         sources[name] = variable
-    copies = {name: tf.Variable(value(source), trainable=False, name=name) for name, source in sources.items()}
+    copies = (
+        sources
+        if is_legacy
+        else {name: tf.Variable(value(source), trainable=False, name=name) for name, source in sources.items()}
+    )
 
     def serve(**inputs):
         values = []
-        for name, source in sources.items():
+        for name, source in () if is_legacy else sources.items():
             with tf.name_scope(re.sub(r"[^\w./-]", "_", name)):
                 copy = tf.convert_to_tensor(copies[name])
                 values.append((source, copy if final is None else final.read(source, copy)))

@@ -70,6 +70,7 @@ def export_tflite(model, path, format, *, output="probability", calibration=None
         model: functional `keras.Model` that returns logits float32 [batch, k]; k is 1 for a ranker. A pruned or clustered
             one is stripped (`tfdistill.parametrize.strip`). One that `tfdistill.quantization.quantize_model` made, and
             that was trained, goes into tflite_int8 with the integers and ranges of its training, without calibration.
+            One of tf_keras is taken as it is: strip it yourself.
         path: the file to write.
         format: one of `FORMATS`.
         output: "probability" (sigmoid of one logit, softmax of several) or "logit"; also the name of the output.
@@ -101,20 +102,20 @@ def export_tflite(model, path, format, *, output="probability", calibration=None
     if format == "tflite_int16":
         sixteen_bit.check_is_installed()
     module, signatures = serving_module(model, output, final)
-    with tempfile.TemporaryDirectory() as folder, _converter_kept_quiet():
+    with tempfile.TemporaryDirectory() as folder, converter_kept_quiet():
         write_saved_model(module, signatures, folder)
-        converted = flatbuffer.parse(_convert(folder, format, calibration, final))
+        converted = flatbuffer.parse(convert(folder, format, calibration, final))
         layer_names = {layer.name for layer in model._flatten_layers(include_self=False)}
-        content = _finished(converted, format, layer_names, calibration, final)
+        content = finished(converted, format, layer_names, calibration, final)
         promises = promises_of(model, module.weights, None if final is None else final.value)
         check_promises(promises, content, format, types=final is None)
-        _check_runs(content)
+        check_runs(content)
     with files.atomic_path(path) as temporary:
         temporary.write_bytes(content)
     return Path(path)
 
 
-def _finished(converted, format, layer_names, calibration=None, final=None):
+def finished(converted, format, layer_names, calibration=None, final=None):
     """The bytes of the file, from what the converter made."""
     foreign = flatbuffer.foreign_operators(converted)
     if foreign:
@@ -139,7 +140,8 @@ def _finished(converted, format, layer_names, calibration=None, final=None):
     return flatbuffer.pack(converted)
 
 
-def _convert(folder, format, calibration, final=None):
+def convert(folder, format, calibration, final=None):
+    """The bytes that the converter makes of a SavedModel with our signatures; raises UserError where it cannot."""
     converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=sorted(SIGNATURES))
     if format not in _CONVERTED_IN_FLOAT and (final is None or final.rounds_activations):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -155,7 +157,7 @@ def _convert(folder, format, calibration, final=None):
 
 
 @contextlib.contextmanager
-def _converter_kept_quiet():
+def converter_kept_quiet():
     """Drops what the converter writes to file descriptor 2; it tells its errors as exceptions, too.
 
     It writes a line an export even when all is well, and dozens of stack traces of its own compiler when an operator is
@@ -223,7 +225,7 @@ def _reason(error):
     return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
 
 
-def _check_runs(content):
+def check_runs(content):
     """Runs each signature once on zeros; a graph that the runtime refuses must not reach the disk."""
     from ai_edge_litert.interpreter import Interpreter
 

@@ -170,6 +170,8 @@ class Placement:
         """Whether a chosen unit's own output is rounded."""
         if kinds.is_passing(unit) or kinds.is_table(unit) or self._next[id(unit)] is not None:
             return False
+        if not any(call.outputs for call in self._calls[id(unit)]):  # whole numbers only, such as ids moved by one
+            return False
         return not self._is_rounded_when_joined(unit)
 
     def _is_rounded_when_joined(self, unit):
