@@ -19,7 +19,7 @@ class BuildWithRecipes(build_py):
             return  # an editable install reads the checkout's own recipes/
         library = Path(self.build_lib, "tfdistill", "recipes", "library")
         self.mkpath(str(library))
-        for recipe in sorted(RECIPES.glob("*.yaml")):
+        for recipe in sorted(RECIPES.rglob("*.yaml")):
             self.copy_file(str(recipe), str(library / recipe.name))
 
 

@@ -53,10 +53,14 @@ def recipes(arguments):
 
 def _print_keys():
     """A key a paragraph: a table of four columns would fold its text on any ordinary terminal."""
+    from tfdistill.recipes.schema import Recipe
     from tfdistill.recipes.schema_keys import every_key
+    from tfdistill.recipes.schema_retrieval import RetrievalRecipe
 
     out = console()
-    for key, kind, default, description in every_key():
-        said = f"{kind}, {default}" if default == "required" else f"{kind}, default {default}" if default else kind
-        out.print(Text.assemble((key, "bold"), f"  {said}"), soft_wrap=True)
-        out.print(Text(f"    {description}"), soft_wrap=True)
+    for schema, title in ((Recipe, "Recipes of clicks and classes"), (RetrievalRecipe, "Recipes with task: retrieval")):
+        out.print(Text(title, style="bold underline"))
+        for key, kind, default, description in every_key(schema):
+            said = f"{kind}, {default}" if default == "required" else f"{kind}, default {default}" if default else kind
+            out.print(Text.assemble((key, "bold"), f"  {said}"), soft_wrap=True)
+            out.print(Text(f"    {description}"), soft_wrap=True)

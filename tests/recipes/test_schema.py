@@ -414,7 +414,7 @@ def test_every_key_has_a_description_and_a_type():
         (("data", "movielens_1m", "path"), "a path or null"),
         (("teacher", "inputs"), "a mapping of names to text or null"),
         (("teacher", "inputs", "user_id"), "text"),
-        (("data", "synthetic", "split"), "a mapping with the keys method, train, validation, test"),
+        (("data", "synthetic", "split"), "a mapping with the keys method, train, validation, test, folds, fold"),
         (("student", "model"), "a mapping with kind: one of 'mlp', 'dcn_v2', 'cnn'"),
     ],
 )

@@ -12,6 +12,7 @@ from tfdistill.data.unrated import DRAWS
 from tfdistill.losses.response_loss import ResponseLoss
 from tfdistill.recipes.schema import SoftTargets
 from tfdistill.recipes.schema_losses import AnyLoss
+from tfdistill.recipes.schema_ranking_losses import AnyRankingLoss
 from tfdistill.recipes.schema_schedules import (
     ADAPTIVE_TEMPERATURES,
     ADAPTIVE_WEIGHTS,
@@ -25,12 +26,20 @@ from tfdistill.schedules.catalogue import KINDS
 from tfdistill.soft_targets.writing import DTYPES
 
 BASES = ("DistillationLoss", "FunctionLoss", "OutputLoss", "ResponseLoss")
-CLASSES = {
+RETRIEVAL = (losses.RankingLoss, losses.RepresentationLoss)
+EVERY_CLASS = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): getattr(losses, name)
     for name in losses.__all__
-    if inspect.isclass(getattr(losses, name)) and name not in BASES
+    if inspect.isclass(getattr(losses, name)) and name not in (*BASES, "RankingContext")
+}
+CLASSES = {kind: one for kind, one in EVERY_CLASS.items() if not issubclass(one, RETRIEVAL)}
+RANKING_CLASSES = {
+    kind: one for kind, one in EVERY_CLASS.items() if issubclass(one, RETRIEVAL) and one not in RETRIEVAL
 }
 LOSSES = {section.model_fields["kind"].annotation.__args__[0]: section for section in get_args(get_args(AnyLoss)[0])}
+RANKING_LOSSES = {
+    section.model_fields["kind"].annotation.__args__[0]: section for section in get_args(get_args(AnyRankingLoss)[0])
+}
 SECTIONS = {section.model_fields["kind"].annotation.__args__[0]: section for section in SCHEDULES}
 # Both models of a recipe answer in logits; `teacher.outputs` says what a loaded teacher gives.
 NO_KEYS = {"from_logits", "teacher_from_logits"}
@@ -82,6 +91,25 @@ def test_every_choice_that_a_loss_offers_makes_a_loss(kind):
         for choice in get_args(literal) if literal is not None else ():
             loss = build_loss(a_loss(**{"kind": kind, name: choice}), steps_per_epoch=10)
             assert isinstance(loss, CLASSES[kind])
+
+
+def test_retrieval_recipes_have_a_section_for_every_loss_of_theirs_and_no_other():
+    assert set(RANKING_LOSSES) == set(RANKING_CLASSES)
+
+
+@pytest.mark.parametrize("kind", RANKING_CLASSES)
+def test_the_keys_and_defaults_of_a_ranking_loss_are_the_arguments_of_its_constructor(kind):
+    own = {name: default for name, default in arguments(RANKING_CLASSES[kind]).items() if name != "seed"}
+    assert keys(RANKING_LOSSES[kind]) == own
+
+
+@pytest.mark.parametrize("kind", RANKING_CLASSES)
+def test_every_choice_that_a_ranking_loss_offers_makes_a_loss(kind):
+    section = RANKING_LOSSES[kind]
+    for name, field in section.model_fields.items():
+        for choice in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+            loss = build_loss(section.model_validate({"kind": kind, name: choice}), steps_per_epoch=None)
+            assert isinstance(loss, RANKING_CLASSES[kind])
 
 
 def test_recipes_have_a_section_for_every_schedule_and_no_other():

@@ -16,7 +16,7 @@ def library_folder():
 
 def recipe_files():
     """Returns {name: file} of the built-in recipes, by name."""
-    return {file.stem: file for file in sorted(library_folder().glob("*.yaml"))}
+    return {file.stem: file for file in sorted(library_folder().rglob("*.yaml"), key=lambda file: file.stem)}
 
 
 def find_recipe(name_or_path):

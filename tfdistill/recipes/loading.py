@@ -11,6 +11,9 @@ from tfdistill.recipes.catalogue import find_recipe
 from tfdistill.recipes.loading_errors import Origins, dotted, explain, mistake, show
 from tfdistill.recipes.loading_yaml import read_text, read_yaml
 from tfdistill.recipes.schema import Recipe
+from tfdistill.recipes.schema_retrieval import RetrievalRecipe
+
+RETRIEVAL = "retrieval"
 
 
 def load_recipe(path_or_name, overrides=()):
@@ -21,7 +24,7 @@ def load_recipe(path_or_name, overrides=()):
         overrides: texts "a.b=value" or "a[0].b=value", applied in order; a value is YAML, and null puts a key back to its
             default.
 
-    Returns: a `Recipe` with absolute paths.
+    Returns: a `Recipe`, or a `RetrievalRecipe` where the recipe says task: retrieval, with absolute paths.
 
     Raises:
         UserError: one line with the line or the override, the key, what was expected and what came.
@@ -41,12 +44,21 @@ def load_recipe(path_or_name, overrides=()):
     if "name" not in values:
         values["name"] = file.stem
         origins.override(("name",), f"{file}: name (the file's, since the recipe gives none)")
+    if values.get("task", RETRIEVAL) != RETRIEVAL:
+        told = f"expected 'retrieval', or no such key, since data.source says what is learned, received {show(values['task'])}"
+        raise mistake(told, ("task",), origins)
+    schema = schema_of(values)
     try:
-        recipe = Recipe.model_validate(values)
+        recipe = schema.model_validate(values)
     except ValidationError as error:
-        raise explain(error, values, origins) from None
+        raise explain(error, values, origins, schema) from None
     check_files(recipe, origins)
     return recipe
+
+
+def schema_of(values):
+    """The schema of a recipe with these keys: `RetrievalRecipe` where it says task: retrieval, else `Recipe`."""
+    return RetrievalRecipe if values.get("task") == RETRIEVAL else Recipe
 
 
 def check_files(recipe, origins):
@@ -54,6 +66,9 @@ def check_files(recipe, origins):
     from tfdistill.data.mnist import holds_mnist
 
     data = recipe.data
+    if data.task == RETRIEVAL:
+        _check_retrieval_files(recipe, origins)
+        return
     if data.source == "table":
         _check_file(Path(data.path), ("data", "path"), origins, "a CSV, TSV or Parquet file")
     elif data.source == "movielens_1m" and data.path is not None and not (Path(data.path) / "ratings.dat").is_file():
@@ -65,6 +80,18 @@ def check_files(recipe, origins):
     several = recipe.teacher.load is not None and len(recipe.teacher.load) > 1
     for number, path in enumerate(recipe.teacher.load or ()):
         _check_teacher(recipe.teacher, Path(path), ("teacher", "load", *([number] if several else [])), origins)
+
+
+def _check_retrieval_files(recipe, origins):
+    data, key = recipe.data, ("data", "path")
+    path = getattr(data, "path", None)
+    if path is not None and data.source.startswith("movielens"):
+        if not Path(path).is_dir():
+            raise mistake(f"expected the folder of the data set, received {show(path)}", key, origins)
+    elif path is not None:
+        _check_file(Path(path), key, origins, "a file")
+    if recipe.teacher.load is not None:
+        _check_file(Path(recipe.teacher.load), ("teacher", "load"), origins, "a .keras file")
 
 
 def _check_teacher(teacher, path, key, origins):

@@ -4,6 +4,7 @@ import difflib
 import json
 
 from tfdistill.errors import UserError
+from tfdistill.recipes.schema import Recipe
 from tfdistill.recipes.schema_keys import find_place, one_of, sections, tag_of
 
 MOST_NAMED = 5
@@ -67,17 +68,18 @@ def mistake(message, path, origins):
     return UserError(_sentence(f"{origins.describe(path)}: {message}"))
 
 
-def explain(error, values, origins):
+def explain(error, values, origins, schema=Recipe):
     """Returns the `UserError` for a pydantic ValidationError: the first mistake in full, the others by place.
 
     Args:
-        error: what `Recipe.model_validate` raised.
+        error: what `schema.model_validate` raised.
         values: what it was given.
         origins: where that was written.
+        schema: what a recipe was read as.
     """
     mistakes = {}
     for detail in error.errors(include_url=False):
-        path, message = _translate(detail, values)
+        path, message = _translate(detail, values, schema)
         if message is not None:
             mistakes.setdefault(path, message)
     first, *others = sorted(mistakes, key=origins.order)
@@ -112,11 +114,11 @@ def nearest(name, names):
     return f" Did you mean '{found[0]}'?" if found else ""
 
 
-def _translate(detail, values):
+def _translate(detail, values, schema):
     """Returns (path, message); the message is None for a mistake in a default that was copied from another key."""
     kind, location = detail["type"], tuple(detail["loc"])
     context = detail.get("ctx", {})
-    place = find_place(location)
+    place = find_place(location, schema)
     path = place.path
     if not _written(path if kind != "missing" else path[:-1], values):
         return path, None
@@ -126,7 +128,7 @@ def _translate(detail, values):
     if kind == "missing":
         return path, f"missing. Expected {place.expected} ({place.description})"
     if kind == "extra_forbidden":
-        return path, _unknown_key(path[-1], location, values)
+        return path, _unknown_key(path[-1], location, schema)
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         found = sections(place.annotation)
         key = tag_of(next(iter(found.values())))[0]
@@ -149,12 +151,12 @@ def _unexpected(expected, received, choices=()):
     return told
 
 
-def _unknown_key(key, location, values):
+def _unknown_key(key, location, schema):
     """Says which keys there are, or that this one belongs to another kind of data or model."""
-    parent = find_place(location[:-1])
+    parent = find_place(location[:-1], schema)
     section = next(iter(sections(parent.annotation).values()))
     tag_key, tag = tag_of(section)
-    siblings = sections(find_place(location[:-2]).annotation) if tag_key else {}
+    siblings = sections(find_place(location[:-2], schema).annotation) if tag_key else {}
     owners = [name for name, sibling in siblings.items() if name is not None and key in sibling.model_fields]
     if owners:
         return f"only with {tag_key} {' or '.join(map(repr, owners))}, this {tag_key} is {tag!r}. Remove it"

@@ -7,7 +7,7 @@ from tfdistill.recipes.stages import student_stage
 from tfdistill.recipes.stages.artifacts import REFERENCE_FORMAT
 from tfdistill.recipes.stages.chain import chain
 from tfdistill.recipes.stages.compress import compressions
-from tfdistill.recipes.tasks import task_of
+from tfdistill.recipes.tasks import metric_of, task_of
 
 FORMAT = 1
 
@@ -17,14 +17,15 @@ def collect(run):
     teacher, alone, distilled = _teacher(run), _students(run, "alone"), _students(run, "distilled")
     compressed = [_students(run, one.role) for one in compressions(run.recipe)]
     artifacts = run.result("evaluation")["artifacts"]
-    task = task_of(run.recipe.data)
+    task, metric = task_of(run.recipe.data), metric_of(run.recipe)
     return {
         "format": FORMAT,
         "task": task.name,
+        "metric": metric,
         "data": run.result("data"),
         "models": [teacher, *_assistants(run), alone, distilled, *compressed],
         "artifacts": artifacts,
-        "summary": _summary(teacher, alone, distilled, artifacts, task.metric),
+        "summary": _summary(teacher, alone, distilled, artifacts, metric),
     }
 
 

@@ -87,7 +87,7 @@ class Run:
 
 
 def run(recipe, *, output="saved_models", quiet=False, console=None):
-    """Runs `recipe` and returns the run folder, `output/<recipe>/<run>`.
+    """Runs `recipe` and returns the run folder, `output/<recipe>/<run>`. Of a recipe with `k_fold`, every fold has a run.
 
     A stage whose settings and inputs are unchanged is not run again, be it in this run folder or in another run in
     `output`, of this recipe or another. Every stage begins from its own seed, so a run that was killed and continued ends
@@ -106,10 +106,15 @@ def run(recipe, *, output="saved_models", quiet=False, console=None):
     >>> run(load_recipe("quickstart"))
     PosixPath('saved_models/quickstart/...')
     """
+    from tfdistill.recipes.cross_validation import cross_validate, is_cross_validation
     from tfdistill.recipes.stages import plan
 
     reporter = Reporter(quiet, console)
     folder = Path(output) / recipe.name / recipe.run_name
+    if is_cross_validation(recipe):
+        return cross_validate(
+            recipe, lambda fold: run(fold, output=output, quiet=quiet, console=console), folder, reporter
+        )
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     with _locked(folder):

@@ -1,13 +1,12 @@
 """The recipe: every key that a recipe file may have, its type, its default and its bounds."""
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tfdistill.recipes.schema_compress import AnyStep, with_training_defaults
 from tfdistill.recipes.schema_data import Data
+from tfdistill.recipes.schema_job import Job, with_defaults, with_student_seeds
 from tfdistill.recipes.schema_losses import AnyLoss, LogitsDistillation
 from tfdistill.recipes.schema_models import MLP, LabelTraining, Model, Training
 from tfdistill.recipes.schema_schedules import Share
@@ -15,10 +14,7 @@ from tfdistill.recipes.schema_tasks import check_task, with_task_defaults
 from tfdistill.recipes.schema_teacher import Teacher
 from tfdistill.recipes.schema_types import (
     Count,
-    RecipeName,
     Section,
-    Seed,
-    Seeds,
     TFLiteFormat,
     as_mapping,
     distinct,
@@ -116,19 +112,9 @@ class Evaluate(Section):
     ndcg_k: Count = Field(10, description="k of ndcg@k")
 
 
-class Recipe(Section):
+class Recipe(Job):
     """A complete job: data, teacher, student, distillation, files and measurements."""
 
-    name: RecipeName = Field(
-        description="names the folder of its runs", json_schema_extra={"shown_default": "the file's name"}
-    )
-    description: str = Field("", description="what it shows, in one line")
-    seed: Seed = Field(1, description="seeds the data, the split and the teacher")
-    student_seeds: Seeds = Field(
-        (1, 2, 3),
-        description="one student each, alone and distilled",
-        json_schema_extra={"shown_default": "[seed, seed + 1, seed + 2]"},
-    )
     data: Data = Field(description="what is learned from")
     teacher: Teacher = Field(description="the model to learn from")
     soft_targets: SoftTargets = Field(default_factory=SoftTargets, description="what the teacher labels")
@@ -149,27 +135,19 @@ class Recipe(Section):
     def _defaults_from_other_keys(cls, values):
         if not isinstance(values, dict):
             return values
-        values = with_task_defaults(dict(values))
-        seed = values.get("seed", 1)
-        if "student_seeds" not in values and type(seed) is int:
-            values["student_seeds"] = [seed, seed + 1, seed + 2]
+        values = with_task_defaults(with_student_seeds(values))
         student, distill = (as_mapping(values.get(key, {})) for key in ("student", "distill"))
         if student is None or distill is None:
             return values
         alone = as_mapping(student.get("train", {}))
         if alone is not None:
             alone = {key: value for key, value in alone.items() if key in Training.model_fields}
-            values["distill"] = distill = _with_defaults(distill, {"train": alone})
+            values["distill"] = distill = with_defaults(distill, {"train": alone})
         if isinstance(values.get("compress"), list | tuple):
             values["compress"] = with_training_defaults(values["compress"], distill, student)
         if isinstance(values.get("assistants"), list | tuple):
             values["assistants"] = [_taught_like(assistant, distill) for assistant in values["assistants"]]
         return values
-
-    @field_validator("description")
-    @classmethod
-    def _one_line(cls, description):
-        return " ".join(description.split())
 
     @model_validator(mode="after")
     def _pool_suffices(self):
@@ -187,32 +165,9 @@ class Recipe(Section):
         check_task(self)
         return self
 
-    def resolved(self) -> dict[str, Any]:
-        """Returns the recipe with every default filled in and paths made absolute, ready for JSON."""
-        return self.model_dump(mode="json")
-
-    @property
-    def run_name(self) -> str:
-        """The first ten hexadecimal digits of the sha256 of the resolved recipe, its description left out.
-
-        Equal recipes share a run.
-        """
-        content = {key: value for key, value in self.resolved().items() if key != "description"}
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:10]
-
 
 def _taught_like(assistant, distill):
     """An assistant with what it does not say of its distillation taken from the recipe's."""
     given = as_mapping(assistant)
     own = as_mapping(given.get("distill", {})) if given is not None else None
-    return assistant if own is None else given | {"distill": _with_defaults(own, distill)}
-
-
-def _with_defaults(section, defaults):
-    """The keys given for a section, and below `train` too, over those of another."""
-    train, default_train = (as_mapping(values.get("train", {})) for values in (section, defaults))
-    merged = {**defaults, **section}
-    if train is not None and default_train is not None:
-        merged["train"] = {**default_train, **train}
-    return merged
+    return assistant if own is None else given | {"distill": with_defaults(own, distill)}

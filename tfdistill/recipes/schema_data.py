@@ -12,15 +12,54 @@ COLUMN_ROLES = ("user", "item", "label", "rating", "time")
 RESERVED_FEATURES = ("teacher_logits",)  # travels beside the features as a column of its own
 
 
-class Split(Section):
+Folds = Annotated[int, Field(ge=3)] | None
+Fold = Annotated[int, Field(ge=0)] | None
+FOLDS = Field(
+    None, description="piles that each user's rows are dealt to, for k_fold", json_schema_extra={"shown_default": "5"}
+)
+FOLD = Field(
+    None, description="which pile tests, from 0, the next one validates; null: each in turn, in a run of its own"
+)
+
+
+class FoldedSplit(Section):
+    """A split that may be one of cross-validation: it has `method`, `folds` and `fold`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _five_folds(cls, values):
+        if isinstance(values, dict) and values.get("method") == "k_fold" and values.get("folds") is None:
+            return {**values, "folds": 5}
+        return values
+
+    @model_validator(mode="after")
+    def _folds_fit(self):
+        for key in ("folds", "fold"):
+            if self.method != "k_fold" and getattr(self, key) is not None:
+                raise refuse(key, f"only with method 'k_fold', this method is {self.method!r}. Remove it")
+        if self.fold is not None and self.fold >= self.folds:
+            raise refuse("fold", f"expected a number below folds ({self.folds}), received {self.fold}")
+        return self
+
+    @property
+    def is_repeated(self):
+        """Whether the recipe stands for a run of every fold."""
+        return self.method == "k_fold" and self.fold is None
+
+
+class Split(FoldedSplit):
     """How the interactions are divided into the three parts."""
 
-    method: Literal["random", "temporal"] = Field(
-        "random", description="random: any row anywhere; temporal: the newest rows are the test part"
+    method: Literal["random", "temporal", "k_fold"] = Field(
+        "random",
+        description="random: any row anywhere; temporal: the newest rows are the test part; k_fold: cross-validation, each "
+        "row is tested once",
     )
     train: Share = Field(0.8, description="share of rows to train on")
     validation: Share = Field(0.1, description="share of rows that choose the best epoch")
     test: Share = Field(0.1, description="share of rows that the reported numbers come from")
+    folds: Folds = FOLDS
+    fold: Fold = FOLD
 
     @model_validator(mode="after")
     def _adds_up(self):

@@ -29,13 +29,13 @@ class Place:
         return expectation(self.annotation, self.metadata)
 
 
-def find_place(location):
+def find_place(location, schema=Recipe):
     """Follows a location of a pydantic error through the schema; the tags that pydantic puts into it are left out.
 
     >>> find_place(("student", "model", "mlp", "embedding_width")).expected
     'a whole number of at least 1'
     """
-    place = Place((), Recipe)
+    place = Place((), schema)
     for part in location:
         annotation, _, _ = _unwrap(place.annotation)
         choices = sections(annotation)
@@ -120,12 +120,12 @@ def one_of(values):
     return ("one of " if len(values) > 1 else "") + ", ".join(repr(value) for value in values)
 
 
-def every_key():
+def every_key(schema=Recipe):
     """Yields (key, type, default, description) of every key of a recipe, sections before what they hold.
 
     An item of a list is "[]", a name of yours is "NAME". What may stand in the place of a number comes last.
     """
-    yield from _keys_below(Recipe, "")
+    yield from _keys_below(schema, "")
     yield from _keys_of_choices({tag_of(schedule)[1]: schedule for schedule in SCHEDULES}, "SCHEDULE")
 
 
@@ -170,8 +170,17 @@ def _keys_of_choices(found, key):
         for line in _keys_below(section, f"{key}.", skip=tags.get(tag)):
             seen.setdefault(line, []).append(tag)
     for (name, words, default, description), members in seen.items():
-        only = "" if len(members) == len(found) else f" ({tags[members[0]]} {' or '.join(members)} only)"
-        yield name, words, default, description + only
+        yield name, words, default, description + _only_with(members, found, tags)
+
+
+def _only_with(members, found, tags):
+    """Which of the sections have a key, in as few names as it takes."""
+    others = [tag for tag in found if tag not in members]
+    if not others:
+        return ""
+    if len(others) < len(members) / 2:
+        return f" (not {tags[members[0]]} {' or '.join(others)})"
+    return f" ({tags[members[0]]} {' or '.join(members)} only)"
 
 
 def _default(field):

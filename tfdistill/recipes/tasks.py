@@ -1,4 +1,4 @@
-"""What the models of a recipe learn, click-through or the class of an image: all that differs between the two."""
+"""What the models of a recipe learn: clicks, the class of an image, or what a user chooses next; and what differs."""
 
 import numpy as np
 
@@ -194,7 +194,24 @@ class Classification:
             )
 
 
-TASKS = {task.name: task for task in (ClickThrough(), Classification())}
+class Retrieval:
+    """Which items of all a user chooses next: a list of them for every user. Its stages are in `stages.retrieval`.
+
+    Attributes:
+        name, metric, title, models: as of `ClickThrough`; `evaluate.metric` of a recipe names another metric.
+    """
+
+    name, metric, title = "retrieval", "recall@50", "recall@50"
+    models = ("bpr_mf", "two_tower", "light_gcn", "sas_rec")
+
+    def open(self, path):
+        """The data set that the data stage wrote."""
+        from tfdistill.data import ImplicitDataset
+
+        return ImplicitDataset.load(path)
+
+
+TASKS = {task.name: task for task in (ClickThrough(), Classification(), Retrieval())}
 
 
 def task_of(data):
@@ -205,6 +222,16 @@ def task_of(data):
     'auc'
     """
     return TASKS[data.task]
+
+
+def metric_of(recipe):
+    """What chooses the best epoch and the best seed of a recipe, and stands first in its report.
+
+    >>> from tfdistill.recipes.loading import load_recipe
+    >>> metric_of(load_recipe("quickstart"))
+    'auc'
+    """
+    return getattr(recipe.evaluate, "metric", task_of(recipe.data).metric)
 
 
 def task_named(name):

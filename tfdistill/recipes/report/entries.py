@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 
 from tfdistill.recipes.report.formatting import number
-from tfdistill.recipes.report.reading import dig, objects
+from tfdistill.recipes.report.reading import dig, leading_metric, objects
 from tfdistill.recipes.roles import ASSISTANT, FORMAT_LABELS, base_role, role_label
 from tfdistill.recipes.roles import LABELS as ROLES
-from tfdistill.recipes.tasks import task_named
 
 FORMATS = {"keras": "Keras", **FORMAT_LABELS}
 
@@ -57,7 +56,7 @@ class Entry:
 
 def read_entries(metrics):
     """Returns the `Entry` of every model and artifact: teacher, assistants, students, in each the Keras model first."""
-    metric = task_named(metrics.get("task")).metric
+    metric = leading_metric(metrics).key
     entries = [_model(model, metric) for model in objects(metrics.get("models"))]
     entries += [_artifact(artifact, metric) for artifact in objects(metrics.get("artifacts"))]
     order = list(roles(entries))

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from tfdistill.recipes.report.entries import ROLES, model_of
 from tfdistill.recipes.report.formatting import MISSING, metric, number, percent, significant, size, times
-from tfdistill.recipes.report.reading import dig
+from tfdistill.recipes.report.reading import dig, leading_metric
 from tfdistill.recipes.roles import base_role, role_label
-from tfdistill.recipes.tasks import task_named
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,14 @@ def figures(metrics, entries):
 
 
 def _title(metrics):
-    return task_named(metrics.get("task")).title
+    return leading_metric(metrics).title
 
 
 def _test_quality(role, metrics, entries):
     model = model_of(entries, role)
     if model and model.quality:
         return model.quality.mean, model.quality.std, model.quality.count
-    return number(dig(metrics, "summary", task_named(metrics.get("task")).metric, role)), None, 1
+    return number(dig(metrics, "summary", leading_metric(metrics).key, role)), None, 1
 
 
 def _is_noise(metrics, entries):

@@ -4,19 +4,18 @@ from tfdistill.recipes.report import formatting
 from tfdistill.recipes.report.charts import Line, Point, line_chart, scatter
 from tfdistill.recipes.report.entries import FORMATS, model_of, role_class, roles, row_names
 from tfdistill.recipes.report.formatting import number
-from tfdistill.recipes.report.reading import objects
+from tfdistill.recipes.report.reading import leading_metric, objects
 from tfdistill.recipes.roles import SHORT_LABELS, base_role, role_label
-from tfdistill.recipes.tasks import task_named
 
 WIDE, NARROW = (600, 420), (350, 380)
 
 
 def quality_charts(entries, metrics):
     """Returns the pairs of (wide, narrow) charts by name: quality against size and against latency; None without points."""
-    task = task_named(metrics.get("task"))
+    measured = leading_metric(metrics)
     return {
-        "size": _scatters(entries, task, "bytes", "size (log scale)", _size_tick),
-        "latency": _scatters(entries, task, "latency_p50", "p50 latency, ms (log scale)", "{:g}".format),
+        "size": _scatters(entries, measured, "bytes", "size (log scale)", _size_tick),
+        "latency": _scatters(entries, measured, "latency_p50", "p50 latency, ms (log scale)", "{:g}".format),
     }
 
 
@@ -26,7 +25,7 @@ def _size_tick(value):
     return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits} {unit}"
 
 
-def _scatters(entries, task, attribute, title, tick):
+def _scatters(entries, measured, attribute, title, tick):
     named = zip(entries, row_names(entries), strict=True)
     shown = [(entry, name) for entry, name in named if getattr(entry, attribute) and entry.quality]
     teacher = model_of(entries, "teacher")
@@ -39,10 +38,12 @@ def _scatters(entries, task, attribute, title, tick):
     leads = {}
     for entry, _ in sorted(shown, key=lambda one: (not one[0].is_model, one[0].format != "tflite_float32")):
         leads.setdefault(entry.role, entry)
-    points = [_point(entry, task, name, getattr(entry, attribute), entry is leads[entry.role]) for entry, name in shown]
+    points = [
+        _point(entry, measured, name, getattr(entry, attribute), entry is leads[entry.role]) for entry, name in shown
+    ]
 
     def draw(size):
-        y_title, (width, height) = f"test {task.title}", size
+        y_title, (width, height) = f"test {measured.title}", size
         return scatter(
             points, x_title=title, x_tick=tick, y_title=y_title, width=width, height=height, reference=reference
         )
@@ -50,12 +51,12 @@ def _scatters(entries, task, attribute, title, tick):
     return (draw(WIDE), draw(NARROW)) if shown else None
 
 
-def _point(entry, task, name, x, names_role):
+def _point(entry, measured, name, x, names_role):
     """Makes the point of an entry; one point of a role `names_role`, the labels of the others are their own names."""
     quality = entry.quality
     spread = f" ± {formatting.metric(quality.std)}, {quality.count} seeds" if quality.std is not None else ""
     lines = [entry.label + (" (Keras model)" if entry.is_model else "")]
-    lines.append(f"{task.title} {formatting.metric(quality.mean)}{spread}")
+    lines.append(f"{measured.title} {formatting.metric(quality.mean)}{spread}")
     if len(entry.seed_quality) > 1:
         lines.append("seeds: " + ", ".join(formatting.metric(value) for value in entry.seed_quality))
     elif entry.seed is not None:
@@ -93,8 +94,8 @@ def legend(entries):
 
 def training_charts(metrics):
     """Returns the pairs of (wide, narrow) charts over epochs: of the loss and of the quality on the validation part."""
-    charts, task = [], task_named(metrics.get("task"))
-    for key, title in (("loss", "training loss"), (f"validation_{task.metric}", f"validation {task.title}")):
+    charts, measured = [], leading_metric(metrics)
+    for key, title in (("loss", "training loss"), (f"validation_{measured.key}", f"validation {measured.title}")):
         models = objects(metrics.get("models"))
         lines = [line for model in models for line in _lines(model, key, _epochs_before(model, models))]
         wide, narrow = (line_chart(lines, y_title=title, width=w, height=h) for w, h in (WIDE, NARROW))

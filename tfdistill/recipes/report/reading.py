@@ -1,9 +1,29 @@
 """Reads a run folder's two JSON files, and says plainly what is wrong with one that cannot be read."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from tfdistill.errors import UserError
 from tfdistill.recipes.run_files import MANIFEST, METRICS, read_run_file
+from tfdistill.recipes.tasks import task_named
+
+
+class Metric(NamedTuple):
+    """What a run is judged by: its key in `test` and `validation`, and what people call it."""
+
+    key: str
+    title: str
+
+
+def leading_metric(metrics):
+    """Returns the `Metric` of a run: the one that its metrics.json names, else that of its task.
+
+    >>> leading_metric({"task": "click-through"}).title
+    'AUC'
+    """
+    task = task_named(metrics.get("task"))
+    key = metrics.get("metric")
+    return Metric(key, key) if isinstance(key, str) and key != task.metric else Metric(task.metric, task.title)
 
 
 def read_run(run_folder):

@@ -6,8 +6,8 @@ from rich.table import Table
 
 from tfdistill.recipes.report import formatting
 from tfdistill.recipes.report.entries import read_entries, row_names, teacher_bytes
+from tfdistill.recipes.report.reading import leading_metric
 from tfdistill.recipes.roles import DONE
-from tfdistill.recipes.tasks import task_named
 
 
 def summary_table(metrics):
@@ -34,9 +34,10 @@ def summary_table(metrics):
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
     table.add_column("", max_width=31, overflow="fold")
     ndcg = next((name for entry in entries for name in entry.test if name.startswith("ndcg@")), None)
-    table.add_column(task_named(metrics.get("task")).title, no_wrap=True, vertical="bottom")
+    table.add_column(leading_metric(metrics).title, no_wrap=True, vertical="bottom")
+    has_loss = any("log_loss" in entry.test for entry in entries)
     for title in (
-        "log\nloss",
+        *(["log\nloss"] if has_loss else []),
         *([ndcg.replace("@", "\n@")] if ndcg else []),
         "size",
         "gzip",
@@ -51,7 +52,7 @@ def summary_table(metrics):
         table.add_row(
             escape(names[position]),
             _quality(entry.quality),
-            _mean(entry, "log_loss"),
+            *([_mean(entry, "log_loss")] if has_loss else []),
             *([_mean(entry, ndcg)] if ndcg else []),
             formatting.size(entry.bytes),
             formatting.size(entry.gzip_bytes),

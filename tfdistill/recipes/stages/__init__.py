@@ -1,23 +1,24 @@
 """The stages of a run: data, teacher, soft targets, assistants, students alone and distilled, export, evaluation."""
 
-from tfdistill import files
 from tfdistill.recipes.roles import role_label
 from tfdistill.recipes.runner import Stage
-from tfdistill.recipes.stages import artifacts, data, soft_targets, students, teacher
+from tfdistill.recipes.stages import artifacts, data, retrieval, soft_targets, students, teacher
 from tfdistill.recipes.stages.chain import chain
-from tfdistill.recipes.stages.common import student_stage
+from tfdistill.recipes.stages.common import content_of, student_stage
 from tfdistill.recipes.stages.compress import STUDENTS, compression_work, compressions
 
 
 def plan(recipe):
     """The stages that `recipe` needs, each with just those settings that its output depends on."""
+    if recipe.data.task == retrieval.TASK:
+        return retrieval.plan(recipe)
     settings = recipe.resolved()
     evaluation = {"ndcg_k": recipe.evaluate.ndcg_k}
     stages = [
         Stage(
             "data",
             "data",
-            {**settings["data"], "content": _content(getattr(recipe.data, "path", None))},
+            {**settings["data"], "content": content_of(getattr(recipe.data, "path", None))},
             (),
             data.work,
             recipe.seed,
@@ -25,7 +26,7 @@ def plan(recipe):
         Stage(
             "teacher",
             "teacher",
-            {**settings["teacher"], **evaluation, "content": [_content(path) for path in recipe.teacher.load or ()]},
+            {**settings["teacher"], **evaluation, "content": [content_of(path) for path in recipe.teacher.load or ()]},
             ("data",),
             teacher.work,
             recipe.seed,
@@ -96,8 +97,3 @@ def _compression(recipe, link, compression, evaluation, seed):
     title = f"{role_label(compression.role)}, seed {seed}"
     name = student_stage(compression.role, seed)
     return Stage(name, title, settings, tuple(needs), compression_work(compression, seed), seed)
-
-
-def _content(path):
-    """What a path holds, by its bytes: a changed file makes the stages that read it run again."""
-    return None if path is None else files.fingerprint(path)

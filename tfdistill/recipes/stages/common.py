@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfdistill import files
 from tfdistill.recipes.tasks import task_of
 
 MODEL = "model.keras"
@@ -11,6 +12,11 @@ PARTS = ("validation", "test")
 def student_stage(role, seed):
     """The name of the stage that trains one student: "alone_seed1", "distilled_prune_seed3"."""
     return f"{role.replace(' ', '_')}_seed{seed}"
+
+
+def content_of(path):
+    """What a path holds, by its bytes: a changed file makes the stages that read it run again; `None` for no path."""
+    return None if path is None else files.fingerprint(path)
 
 
 def build_model(shape, settings, dataset, **arguments):

@@ -37,9 +37,13 @@ def _images(settings, seed, progress):
 
 def _interactions(settings, seed, progress):
     from tfdistill.data import encode, split
+    from tfdistill.evaluation import k_folds
 
-    interactions = _read(settings, seed, progress)
-    parts = split(interactions, **settings.split.model_dump(), seed=seed)
+    interactions, how = _read(settings, seed, progress), settings.split
+    if how.method == "k_fold":
+        parts = split(interactions, "given", given=k_folds(interactions, how.folds, seed)[how.fold])
+    else:
+        parts = split(interactions, **how.model_dump(exclude={"folds", "fold"}), seed=seed)
     return encode(interactions, parts, unseen=settings.unseen)
 
 
@@ -52,7 +56,7 @@ def _read(settings, seed, progress):
         from tfdistill.data import movielens_1m
 
         return movielens_1m(settings.path, progress=progress)
-    from tfdistill.data import FeatureSpec, read_table
+    from tfdistill.data import read_table
 
     columns = settings.columns
     return read_table(
@@ -64,8 +68,15 @@ def _read(settings, seed, progress):
         positive_above=settings.positive_above,
         drop_ratings=settings.drop_ratings,
         time=columns.time,
-        features=[
-            FeatureSpec(name, spec.of, spec.kind, spec.column, spec.separator, spec.missing)
-            for name, spec in settings.features.items()
-        ],
+        features=feature_specs(settings.features),
     )
+
+
+def feature_specs(features):
+    """The `FeatureSpec`s of a recipe's `data.features`."""
+    from tfdistill.data import FeatureSpec
+
+    return [
+        FeatureSpec(name, spec.of, spec.kind, spec.column, spec.separator, spec.missing)
+        for name, spec in features.items()
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tfdistill.errors import UserError
+from tfdistill.recipes.stages import retrieval
 from tfdistill.recipes.stages.chain import chain
 from tfdistill.recipes.stages.common import build_model
 from tfdistill.recipes.stages.compress import apply_step
@@ -28,6 +29,9 @@ def rehearse(run):
         UserError: for a pool that the data is too small for, layers that do not exist, losses that cannot compare teacher
             and student, schedules whose durations come to the same step, and what cannot be compressed.
     """
+    if run.recipe.data.task == retrieval.TASK:
+        retrieval.rehearse(run)
+        return
     dataset = open_dataset(run)
     task, rows = task_of(dataset), dataset.rows("train")[:ROWS]
     task.check_pool(dataset, run.recipe.soft_targets.unrated_ratio)

@@ -1,0 +1,177 @@
+"""Recipes of retrieval: what they may say, and a whole small run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tfdistill.errors import UserError
+from tfdistill.evaluation import dot_scores, evaluate_ranking, rank_with_file
+from tfdistill.models import item_vectors, user_vectors
+from tfdistill.recipes.loading import load_recipe
+from tfdistill.recipes.runner import run
+from tfdistill.recipes.stages.common import open_model
+from tfdistill.recipes.stages.retrieval_data import read
+from tfdistill.recipes.tasks import TASKS, metric_of
+
+RECIPE = """
+task: retrieval
+student_seeds: [1, 2]
+data: {source: synthetic, users: 200, items: 120, interactions: 6000}
+teacher:
+  model: {kind: bpr_mf, embedding_width: 16}
+  train: {epochs: 4, l2: 0.001, learning_rate: 0.01, evaluate_every: 2}
+student:
+  model: {kind: bpr_mf, embedding_width: 4}
+  train: {epochs: 3, l2: 0.002, learning_rate: 0.01, evaluate_every: 1, batch_size: 512}
+distill:
+  losses: [{kind: full_topology_distillation}]
+  train: {epochs: 2}
+export: {k: 20}
+evaluate: {metric: ndcg@10, k: [5], latency_runs: 5}
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory):
+    file = tmp_path_factory.mktemp("retrieval") / "small.yaml"
+    file.write_text(RECIPE)
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(recipe_file, tmp_path_factory):
+    return run(load_recipe(recipe_file), output=tmp_path_factory.mktemp("runs"), quiet=True)
+
+
+@pytest.fixture(scope="module")
+def metrics(finished):
+    return json.loads((finished / "metrics.json").read_text())
+
+
+def refusal(file, *overrides):
+    with pytest.raises(UserError) as caught:
+        load_recipe(file, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_distillation_trains_as_the_student_alone_in_every_key_that_it_does_not_say(recipe_file):
+    recipe = load_recipe(recipe_file)
+    train = recipe.distill.train
+    assert (train.epochs, train.l2, train.batch_size) == (2, 0.002, 512)
+    assert metric_of(recipe) == "ndcg@10" and recipe.evaluate.lengths == (5, 10)
+    assert load_recipe(recipe_file, ["seed=5", "student_seeds=null"]).student_seeds == (5, 6, 7)
+
+
+@pytest.mark.parametrize(
+    "override, told",
+    [
+        ("task=clicks", "--set task: expected 'retrieval', or no such key"),
+        ("student.model.kind=mlp", "student.model.kind: expected one of 'bpr_mf', 'two_tower', 'light_gcn', 'sas_rec'"),
+        ("distill.losses[0].kind=logits_distillation", "distill.losses[0].kind: expected one of 'full_topology"),
+        ("evaluate.metric=auc", "evaluate.metric: expected recall or ndcg or hit_rate"),
+        (
+            "teacher.load=t.keras",
+            "teacher: expected either model (trained here) or load (a trained one), received both",
+        ),
+        ("data.split.train=0.9", "data.split: expected shares that sum to 1"),
+        ("data={source: sequences, path: nowhere.txt}", "no such file"),
+        ("soft_targets={}", "soft_targets: unknown key"),
+    ],
+)
+def test_what_a_recipe_cannot_say_is_refused_in_one_line(recipe_file, override, told):
+    assert told in refusal(recipe_file, override)
+
+
+def test_data_without_a_place_is_asked_for_when_it_is_needed(recipe_file):
+    recipe = load_recipe(recipe_file, ["data={source: split}"])
+    with pytest.raises(UserError, match=r"data\.path: this recipe does not say where the data is"):
+        read(recipe.data, recipe.seed)
+
+
+def test_a_table_of_choices_is_read_with_its_features(recipe_file, tmp_path):
+    (tmp_path / "bought.csv").write_text("who,what,price\nanna,pen,2\nanna,ink,5\nanna,cup,7\nbert,pen,2\nbert,ink,5\n")
+    text = "{source: table, path: %s, columns: {user: who, item: what}, features: {price: {of: item, kind: numeric}}}"
+    data = read(load_recipe(recipe_file, ["data=" + text % (tmp_path / "bought.csv")]).data, seed=1)
+    assert data.users == 2 and data.item_ids.tolist() == ["cup", "ink", "pen"]
+    assert [field.name for field in data.item_fields] == ["price"]
+
+
+def test_models_are_measured_as_full_ranking_measures_them(finished, metrics):
+    data = TASKS["retrieval"].open(finished / "data" / "dataset.npz")
+    model = open_model(finished / "distilled_seed2" / "model.keras")
+    expected = evaluate_ranking(dot_scores(user_vectors(model, data), item_vectors(model, data)), data, k=(5, 10))
+    found = next(one for one in metrics["models"] if one["role"] == "distilled")["seeds"][1]["test"]
+    assert found["ndcg@10"] == pytest.approx(expected["ndcg@10"], abs=1e-9)
+    assert found["recall@5"] == pytest.approx(expected["recall@5"], abs=1e-9)
+
+
+def test_the_best_epoch_on_validation_is_kept(metrics):
+    teacher = metrics["models"][0]["seeds"][0]
+    seen = [epoch["validation_ndcg@10"] for epoch in teacher["epochs"] if "validation_ndcg@10" in epoch]
+    assert len(seen) == 2 and teacher["validation"]["ndcg@10"] == pytest.approx(max(seen), abs=1e-9)
+
+
+def test_files_answer_with_the_list_of_their_model(finished, metrics):
+    data = TASKS["retrieval"].open(finished / "data" / "dataset.npz")
+    by_format = {one["format"]: one for one in metrics["artifacts"] if one["role"] == "distilled"}
+    assert set(by_format) == {"saved_model", "tflite_float32", "tflite_dynamic_int8"}
+    record = by_format["tflite_float32"]
+    model = open_model(finished / f"distilled_seed{record['seed']}" / "model.keras")
+    user, item = user_vectors(model, data), item_vectors(model, data)
+    scores = user @ item.T
+    for part in ("train", "validation"):
+        scores[tuple(data.pairs[part].T)] = -np.inf
+    listed, _ = rank_with_file(finished / record["path"], data, 5)
+    np.testing.assert_allclose(np.take_along_axis(scores, listed, 1), -np.sort(-scores, axis=1)[:, :5], atol=1e-6)
+    assert record["parity"]["max"] < 1e-6 and record["latency_ms"]["p50"] > 0
+    assert record["bytes"] == (finished / record["path"]).stat().st_size
+
+
+def test_the_report_is_about_the_metric_of_the_recipe(finished, metrics):
+    assert metrics["metric"] == "ndcg@10"
+    page = (finished / "report.html").read_text()
+    assert "ndcg@10, distilled student" in page and "AUC" not in page
+
+
+def test_a_second_run_does_nothing_again(recipe_file, finished, capsys):
+    run(load_recipe(recipe_file), output=finished.parents[1], quiet=False)
+    assert capsys.readouterr().out.count("unchanged, not run again") == 8
+
+
+def test_cross_validation_runs_every_fold_and_tests_every_pair_once(recipe_file, tmp_path):
+    overrides = [
+        "data.split={method: k_fold, folds: 3}",
+        "student_seeds=[1]",
+        "export.formats=[tflite_float32]",
+        "teacher.train.epochs=1",
+    ]
+    folder = run(load_recipe(recipe_file, overrides), output=tmp_path, quiet=True)
+    outcome = json.loads((folder / "cross_validation.json").read_text())
+    tested, results = [], []
+    for name in outcome["runs"]:
+        data = TASKS["retrieval"].open(folder.parent / name / "data" / "dataset.npz")
+        tested += [(data.user_ids[user], data.item_ids[item]) for user, item in data.pairs["test"]]
+        results.append(json.loads((folder.parent / name / "metrics.json").read_text()))
+    every = [(data.user_ids[user], data.item_ids[item]) for pairs in data.pairs.values() for user, item in pairs]
+    assert sorted(tested) == sorted(every)
+    distilled = next(one for one in outcome["models"] if one["role"] == "distilled")
+    expected = [one["models"][2]["seeds"][0]["test"]["ndcg@10"] for one in results]
+    assert distilled["by_fold"] == pytest.approx(expected)
+    gains = np.array(expected) - [one["models"][1]["seeds"][0]["test"]["ndcg@10"] for one in results]
+    gain = outcome["distilled_minus_alone"]
+    assert gain["mean"] == pytest.approx(gains.mean())
+    assert gain["standard_error"] == pytest.approx(gains.std(ddof=1) / np.sqrt(3))
+
+
+@pytest.mark.parametrize(
+    "split, told",
+    [
+        ("{method: k_fold, folds: 2}", "data.split.folds: expected a whole number of at least 3"),
+        ("{method: k_fold, folds: 3, fold: 3}", "data.split.fold: expected a number below folds (3), received 3"),
+        ("{method: random, fold: 1}", "data.split.fold: only with method 'k_fold', this method is 'random'"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(recipe_file, split, told):
+    assert told in refusal(recipe_file, f"data.split={split}")

@@ -1,0 +1,100 @@
+"""The models of a retrieval recipe: built, put into a distiller, measured."""
+
+REPORTED = ("recall", "ndcg", "hit_rate", "coverage")
+SAMPLED_SEED = 0  # of the negatives that test items are ranked among: the same for every model of a data set
+
+
+def build(shape, settings, dataset, **arguments):
+    """Builds a model for the data: its shape from a recipe's `model`, its dropout from its `train`."""
+    from tfdistill import models
+
+    shape = shape.model_dump(exclude={"kind"}) | {"kind": shape.kind}
+    kind = shape.pop("kind")
+    if kind == "bpr_mf":
+        return models.bpr_mf(dataset.users, dataset.items, **shape, **arguments)
+    if kind == "light_gcn":
+        return models.light_gcn(dataset, **shape, **arguments)
+    if kind == "sas_rec":
+        return models.sas_rec(dataset.items, **shape, dropout=settings.dropout, **arguments)
+    from tfdistill.data import Field
+
+    user = (Field("user", "categorical", "user", dataset.users), *dataset.user_fields)
+    item = (Field("item", "categorical", "item", dataset.items), *dataset.item_fields)
+    return models.two_tower(user, item, **shape, dropout=settings.dropout, **arguments)
+
+
+def distiller_of(student, settings, distill=None, teacher=None):
+    """The `RetrievalDistiller` that trains a student, alone or as a recipe's `distill` says.
+
+    Args:
+        student: the model.
+        settings: a recipe's `train`.
+        distill: the section; `None` for the student alone.
+        teacher: (user vectors, item vectors) of the teacher.
+    """
+    from tfdistill import RetrievalDistiller
+    from tfdistill.recipes.stages.losses import build_loss
+    from tfdistill.retrieval_distiller import TeacherVectors
+
+    common = {"base_loss": settings.base_loss, "l2": settings.l2}
+    if distill is None:
+        return RetrievalDistiller(None, student, **common)
+    return RetrievalDistiller(
+        TeacherVectors(*teacher),
+        student,
+        [build_loss(loss, None) for loss in distill.losses],
+        [loss.weight for loss in distill.losses],
+        base_loss_weight=distill.base_loss_weight,
+        **common,
+    )
+
+
+def vectors_of(model, dataset, parts=("train",)):
+    """(user vectors, item vectors) of a model; histories are those of `parts`."""
+    from tfdistill.models import item_vectors, user_vectors
+
+    return user_vectors(model, dataset, parts=parts), item_vectors(model, dataset)
+
+
+class Quality:
+    """Measures models, or any scores, on a part of the data as a recipe's `evaluate` says.
+
+    Args:
+        dataset: `ImplicitDataset`.
+        settings: the section.
+    """
+
+    def __init__(self, dataset, settings):
+        self.dataset, self.settings = dataset, settings
+
+    def of_model(self, model, part):
+        """{metric: value} of a retrieval model."""
+        from tfdistill.evaluation import dot_scores
+
+        # What a user did before: to test, that is the validation part too.
+        known = ("train",) if part == "validation" else ("train", "validation")
+        return self.of_scores(dot_scores(*vectors_of(model, self.dataset, known)), part)
+
+    def of_scores(self, score, part):
+        """{metric: value} of a function, users -> scores of all items."""
+        from tfdistill.evaluation import evaluate_ranking
+
+        settings = self.settings
+        if settings.sampled_negatives:
+            return self._sampled(score, part)
+        exclude = tuple(one for one in settings.exclude if one != part)
+        found = evaluate_ranking(score, self.dataset, part, exclude, settings.lengths)
+        return {name: found[name] for name in self.names(settings.lengths)}
+
+    @staticmethod
+    def names(lengths):
+        """The metrics that a report shows, of lists of these lengths."""
+        return [f"{name}@{k}" for k in lengths for name in REPORTED]
+
+    def _sampled(self, score, part):
+        from tfdistill.data import sampled_candidates
+        from tfdistill.evaluation import evaluate_sampled
+
+        count = self.settings.sampled_negatives
+        candidates = sampled_candidates(self.dataset, part, count, seed=SAMPLED_SEED)
+        return evaluate_sampled(score, self.dataset, candidates, self.settings.lengths, part=part).metrics
