@@ -28,7 +28,7 @@ def train_retrieval(
         distiller: a `tfdistill.RetrievalDistiller`, not yet compiled.
         dataset: `ImplicitDataset`.
         settings: `epochs`, `batch_size`, `learning_rate`, `negatives`, `negatives_from` ("uniform" or "popularity"),
-            `evaluate_every` and `keep` ("best" or "last").
+            `evaluate_every`, `patience` (epochs without a better look, or `None`) and `keep` ("best" or "last").
         seed: fixes the order of pairs, negatives and candidates.
         score: () -> what the best epoch is chosen by, of the student as it stands; more is better.
         metric: what `score` is called.
@@ -75,7 +75,7 @@ class _Watch(keras.callbacks.Callback):
         super().__init__()
         self.pairs, self.settings = len(dataset.pairs["train"]), settings
         self.score, self.metric, self.tell = score, metric, tell
-        self.records, self.best, self.best_weights = [], -np.inf, None
+        self.records, self.best, self.best_epoch, self.best_weights = [], -np.inf, 0, None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -96,6 +96,10 @@ class _Watch(keras.callbacks.Callback):
         record = {"epoch": number, "loss": loss, "seconds": seconds, "examples_per_second": self.pairs / seconds}
         if number % settings.evaluate_every == 0 or number == settings.epochs:
             quality = record[f"validation_{self.metric}"] = float(self.score())
-            if settings.keep == "best" and quality > self.best:
-                self.best, self.best_weights = quality, self.model.student.get_weights()
+            if quality > self.best:
+                self.best, self.best_epoch = quality, number
+                if settings.keep == "best":
+                    self.best_weights = self.model.student.get_weights()
+            elif settings.patience is not None and number - self.best_epoch >= settings.patience:
+                self.model.stop_training = True
         self.records.append(record)

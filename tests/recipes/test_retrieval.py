@@ -12,6 +12,7 @@ from tfdistill.recipes.loading import load_recipe
 from tfdistill.recipes.runner import run
 from tfdistill.recipes.stages.common import open_model
 from tfdistill.recipes.stages.retrieval_data import read
+from tfdistill.recipes.stages.retrieval_models import Quality
 from tfdistill.recipes.tasks import TASKS, metric_of
 
 RECIPE = """
@@ -70,6 +71,10 @@ def test_distillation_trains_as_the_student_alone_in_every_key_that_it_does_not_
         ("task=clicks", "--set task: expected 'retrieval', or no such key"),
         ("student.model.kind=mlp", "student.model.kind: expected one of 'bpr_mf', 'two_tower', 'light_gcn', 'sas_rec'"),
         ("distill.losses[0].kind=logits_distillation", "distill.losses[0].kind: expected one of 'full_topology"),
+        (
+            "evaluate={metric: recall@5, sampled_negatives: 9}",
+            "evaluate.metric: expected hit_rate or ndcg, and @k, with",
+        ),
         ("evaluate.metric=auc", "evaluate.metric: expected recall or ndcg or hit_rate"),
         (
             "teacher.load=t.keras",
@@ -138,6 +143,17 @@ def test_the_report_is_about_the_metric_of_the_recipe(finished, metrics):
 def test_a_second_run_does_nothing_again(recipe_file, finished, capsys):
     run(load_recipe(recipe_file), output=finished.parents[1], quiet=False)
     assert capsys.readouterr().out.count("unchanged, not run again") == 8
+
+
+def test_the_sampled_protocol_has_names_of_its_own_and_stands_beside_full_ranking(recipe_file, finished):
+    recipe = load_recipe(recipe_file, ["evaluate={metric: hit_rate@5, sampled_negatives: 20, k: [5]}"])
+    assert metric_of(recipe) == "hit_rate@5 (1 + 20 sampled)"
+    data = TASKS["retrieval"].open(finished / "data" / "dataset.npz")
+    scores = np.random.default_rng(0).normal(size=(data.users, data.items)).astype(np.float32)
+    quality = Quality(data, recipe.evaluate)
+    validation, test = (quality.of_scores(lambda users: scores[users], part) for part in ("validation", "test"))
+    assert metric_of(recipe) in validation and "recall@5" not in validation
+    assert abs(test[metric_of(recipe)] - 5 / 21) < 0.1 and test["recall@5"] < 0.1  # chance: 5 of 21, 5 of all
 
 
 def test_cross_validation_runs_every_fold_and_tests_every_pair_once(recipe_file, tmp_path):

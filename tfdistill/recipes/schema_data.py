@@ -23,7 +23,7 @@ FOLD = Field(
 
 
 class FoldedSplit(Section):
-    """A split that may be one of cross-validation: it has `method`, `folds` and `fold`."""
+    """A split into shares, or of cross-validation: it has `method`, `train`, `validation`, `test`, `folds` and `fold`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -31,6 +31,14 @@ class FoldedSplit(Section):
         if isinstance(values, dict) and values.get("method") == "k_fold" and values.get("folds") is None:
             return {**values, "folds": 5}
         return values
+
+    @model_validator(mode="after")
+    def _adds_up(self):
+        total = self.train + self.validation + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            parts = f"train {self.train:g} + validation {self.validation:g} + test {self.test:g}"
+            raise refuse("", f"expected shares that sum to 1, received {parts} = {total:g}")
+        return self
 
     @model_validator(mode="after")
     def _folds_fit(self):
@@ -60,14 +68,6 @@ class Split(FoldedSplit):
     test: Share = Field(0.1, description="share of rows that the reported numbers come from")
     folds: Folds = FOLDS
     fold: Fold = FOLD
-
-    @model_validator(mode="after")
-    def _adds_up(self):
-        total = self.train + self.validation + self.test
-        if not math.isclose(total, 1.0, abs_tol=1e-6):
-            parts = f"train {self.train:g} + validation {self.validation:g} + test {self.test:g}"
-            raise refuse("", f"expected shares that sum to 1, received {parts} = {total:g}")
-        return self
 
 
 SPLIT = Field(default_factory=Split, description="train, validation and test parts")

@@ -1,6 +1,5 @@
 """A recipe of retrieval: every key that it may have, its type, its default and its bounds."""
 
-import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -20,6 +19,7 @@ from tfdistill.recipes.schema_types import (
     refuse,
 )
 
+SAMPLED_METRICS = ("hit_rate", "ndcg")
 METRICS = ("recall", "ndcg", "hit_rate", "precision", "map")
 
 
@@ -39,14 +39,6 @@ class PairSplit(FoldedSplit):
     test: Share = Field(0.1, description="share that the reported numbers come from")
     folds: Folds = FOLDS
     fold: Fold = FOLD
-
-    @model_validator(mode="after")
-    def _adds_up(self):
-        total = self.train + self.validation + self.test
-        if not math.isclose(total, 1.0, abs_tol=1e-6):
-            parts = f"train {self.train:g} + validation {self.validation:g} + test {self.test:g}"
-            raise refuse("", f"expected shares that sum to 1, received {parts} = {total:g}")
-        return self
 
 
 class Pairs(Section):
@@ -221,6 +213,9 @@ class RetrievalTraining(Section):
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="share of every hidden layer dropped")
     evaluate_every: Count = Field(10, description="epochs from one look at the validation part to the next")
+    patience: Count | None = Field(
+        None, description="epochs without a better look at the validation part after which training ends; null: none"
+    )
     keep: Literal["best", "last"] = Field(
         "best", description="which epoch's weights: the best on validation, or the last"
     )
@@ -329,6 +324,18 @@ class RetrievalEvaluate(Section):
     )
     threads: Count = Field(1, description="threads of an artifact while it is timed")
     latency_runs: Count = Field(1000, description="timed calls for one user")
+
+    @property
+    def leading(self):
+        """The metric under the name that it is reported by: "recall@50", "hit_rate@5 (1 + 499 sampled)"."""
+        return f"{self.metric} (1 + {self.sampled_negatives} sampled)" if self.sampled_negatives else self.metric
+
+    @model_validator(mode="after")
+    def _sampled_has_these_metrics(self):
+        if self.sampled_negatives and self.metric.partition("@")[0] not in SAMPLED_METRICS:
+            told = f"expected {' or '.join(SAMPLED_METRICS)}, and @k, with sampled_negatives, received {self.metric!r}"
+            raise refuse("metric", told)
+        return self
 
     @property
     def lengths(self):

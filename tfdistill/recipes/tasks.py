@@ -231,7 +231,7 @@ def metric_of(recipe):
     >>> metric_of(load_recipe("quickstart"))
     'auc'
     """
-    return getattr(recipe.evaluate, "metric", task_of(recipe.data).metric)
+    return getattr(recipe.evaluate, "leading", task_of(recipe.data).metric)
 
 
 def task_named(name):

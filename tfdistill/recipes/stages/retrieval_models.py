@@ -76,15 +76,17 @@ class Quality:
         return self.of_scores(dot_scores(*vectors_of(model, self.dataset, known)), part)
 
     def of_scores(self, score, part):
-        """{metric: value} of a function, users -> scores of all items."""
+        """{metric: value} of a function, users -> scores of all items; of the test part by full ranking in any case."""
         from tfdistill.evaluation import evaluate_ranking
 
-        settings = self.settings
+        settings, found = self.settings, {}
         if settings.sampled_negatives:
-            return self._sampled(score, part)
+            found = self._sampled(score, part)
+            if part == "validation":
+                return found
         exclude = tuple(one for one in settings.exclude if one != part)
-        found = evaluate_ranking(score, self.dataset, part, exclude, settings.lengths)
-        return {name: found[name] for name in self.names(settings.lengths)}
+        ranked = evaluate_ranking(score, self.dataset, part, exclude, settings.list_lengths(self.dataset.items))
+        return found | {name: ranked[name] for name in self.names(ranked.k)}
 
     @staticmethod
     def names(lengths):
