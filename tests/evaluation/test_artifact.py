@@ -83,7 +83,7 @@ def test_an_output_of_another_name_is_refused(tmp_path):
     module = tf.Module()
     module.double = tf.function(lambda x: {"doubled": 2 * x}, input_signature=[tf.TensorSpec((None, 1), name="x")])
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.double)
-    with pytest.raises(UserError, match="one output called probability or logit, found doubled"):
+    with pytest.raises(UserError, match="one output called probability, probabilities or logit, found doubled"):
         open_artifact(tmp_path / "m")
 
 

@@ -8,6 +8,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfdistill.errors import UserError
+from tfdistill.evaluation import open_artifact
 from tfdistill.export import FORMATS, describe, export_saved_model, export_tflite, flatbuffer
 from tfdistill.parametrize import WeightTransform, parametrize
 
@@ -286,3 +287,18 @@ def test_sixteen_bits_without_their_package_say_what_to_install(models, tmp_path
     with pytest.raises(UserError, match=r"tflite_int16: needs ai-edge-quantizer. .* pip install 'tfdistill\[int16\]'"):
         export_tflite(models[False], tmp_path / "m.tflite", "tflite_int16", calibration=CALIBRATION)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["saved_model", "tflite_float32", "tflite_int8"])
+def test_labels_that_do_not_exclude_each_other_get_a_sigmoid_each(tmp_path, format):
+    model = keras.Sequential([keras.Input((4,), name="x"), keras.layers.Dense(3, bias_initializer="ones")])
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    path = tmp_path / "tags"
+    if format == "saved_model":
+        export_saved_model(model, path, output="probabilities")
+    else:
+        export_tflite(model, path, format, output="probabilities", calibration={"x": x})
+    expected = 1 / (1 + np.exp(-model.predict(x, verbose=0)))
+    answer = open_artifact(path).predict({"x": x})
+    assert answer.shape == (64, 3)
+    np.testing.assert_allclose(answer, expected, atol=0.02 if format == "tflite_int8" else 1e-6)

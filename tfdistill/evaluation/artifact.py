@@ -15,8 +15,8 @@ def open_artifact(path, threads=1):
     """Opens a SavedModel folder (in TensorFlow) or a .tflite file (in LiteRT).
 
     Args:
-        path: what `export_saved_model` or `export_tflite` wrote, or another with one output called "probability" or
-            "logit"; or what `export_retrieval` wrote, of which the scores of the list are returned.
+        path: what `export_saved_model` or `export_tflite` wrote, or another with one output called "probability",
+            "probabilities" or "logit"; or what `export_retrieval` wrote, of which the scores of the list are returned.
         threads: threads that LiteRT may use for one prediction. TensorFlow's are a setting of the whole process, which
             is left alone here.
 
@@ -115,7 +115,8 @@ def probabilities(logits):
 
 
 def only_output(path, names):
-    """The name of the output that counts: the only one, "probability" or "logit", or "score" of a retrieval file.
+    """The name of the output that counts: the only one, "probability", "probabilities" or "logit", or "score" of a
+    retrieval file.
 
     Raises:
         UserError: for other outputs.
@@ -123,7 +124,7 @@ def only_output(path, names):
     names = set(names)
     if SCORE in names and names <= RETRIEVAL_OUTPUTS:
         return SCORE
-    if names not in ({"probability"}, {"logit"}):
+    if names not in ({"probability"}, {"probabilities"}, {"logit"}):
         found = ", ".join(sorted(names)) or "none"
-        raise UserError(f"{path}: expected one output called probability or logit, found {found}.")
+        raise UserError(f"{path}: expected one output called probability, probabilities or logit, found {found}.")
     return names.pop()

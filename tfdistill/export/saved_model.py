@@ -20,7 +20,8 @@ def export_saved_model(model, folder, *, output="probability"):
         model: functional `keras.Model` that returns logits float32 [batch, k]; k is 1 for a ranker. A pruned or clustered
             one is stripped (`tfdistill.parametrize.strip`). One of tf_keras is taken as it is: strip it yourself.
         folder: where to write; a folder that is there already is replaced once the new one is complete.
-        output: "probability" (sigmoid of one logit, softmax of several) or "logit"; also the name of the output.
+        output: "probability" (sigmoid of one logit, softmax of several classes), "probabilities" (sigmoid of each of several
+            labels that do not exclude each other, as of `multi_label_tagger`) or "logit"; also the name of the output.
 
     Returns: the folder, a `Path`.
 

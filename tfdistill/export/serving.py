@@ -11,12 +11,13 @@ from tfdistill.errors import UserError
 from tfdistill.export.float32 import float32_model
 from tfdistill.names import is_field_name
 
-OUTPUTS = ("probability", "logit")
+EACH = "probabilities"  # of labels that do not exclude each other
+OUTPUTS = ("probability", "logit", EACH)
 SIGNATURES = {"serving_default": None, "serve_one": 1}
 
 
 def check_output(output):
-    """Raises ValueError unless `output` is "probability" or "logit"."""
+    """Raises ValueError unless `output` is one of `OUTPUTS`."""
     if output not in OUTPUTS:
         raise ValueError(f"output: expected one of {OUTPUTS}, received {output!r}.")
 
@@ -59,7 +60,7 @@ def serving_module(model, output="probability", final=None):
     Args:
         model: functional `keras.Model`, {field: tensor} -> logits [batch, 1], or [batch, k] for k classes. One of tf_keras
             is traced with its own weights, under the policy that it has.
-        output: "probability" (sigmoid of one logit, softmax of several) or "logit".
+        output: "probability" (sigmoid of one logit, softmax of several), "probabilities" (sigmoid of each) or "logit".
         final: `tfdistill.export.quantized.FinalWeights` of a model that was quantised in training.
 
     Returns: `(module, signatures)`: signatures has "serving_default" (any batch size) and "serve_one" (batch size 1),
@@ -98,7 +99,9 @@ def serving_module(model, output="probability", final=None):
         logits = tf.cast(keras.tree.flatten(logits)[0], tf.float32)
         if output == "logit":
             return {output: logits}
-        return {output: tf.sigmoid(logits) if logits.shape[-1] == 1 else tf.nn.softmax(logits)}
+        if output == EACH or logits.shape[-1] == 1:
+            return {output: tf.sigmoid(logits)}
+        return {output: tf.nn.softmax(logits)}
 
     signatures = {}
     for signature, batch in SIGNATURES.items():

@@ -73,7 +73,8 @@ def export_tflite(model, path, format, *, output="probability", calibration=None
             One of tf_keras is taken as it is: strip it yourself.
         path: the file to write.
         format: one of `FORMATS`.
-        output: "probability" (sigmoid of one logit, softmax of several) or "logit"; also the name of the output.
+        output: "probability" (sigmoid of one logit, softmax of several classes), "probabilities" (sigmoid of each of several
+            labels that do not exclude each other, as of `multi_label_tagger`) or "logit"; also the name of the output.
         calibration: {field name: array [n, ...]} of training examples, for tflite_int8 and tflite_int16 only; a few
             thousand rows.
 
