@@ -261,7 +261,8 @@ def test_attention_scores_are_read_whether_or_not_the_model_asks_for_them(ask):
         found = outputs()
     for structure in (plain, found["output"]):
         for one, other in zip(keras.tree.flatten(structure), keras.tree.flatten(unchanged), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-5)
+            # Sums of numbers of either sign around 1: what cancels leaves their rounding.
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_attention_scores_carry_the_mask_of_the_queries():
