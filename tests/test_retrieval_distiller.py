@@ -17,6 +17,7 @@ from tfdistill.errors import UserError
 from tfdistill.models import bpr_mf, item_vectors, sas_rec, towers, two_tower, user_vectors
 from tfdistill.retrieval_distiller import RetrievalDistiller, TeacherVectors
 from tfdistill.soft_targets.rankings import Rankings
+from tfdistill.sparsity import prune_low_magnitude
 
 USERS, ITEMS, WIDTH = 6, 15, 3
 
@@ -25,7 +26,7 @@ USERS, ITEMS, WIDTH = 6, 15, 3
 def dataset():
     random = np.random.default_rng(0)
     pairs = np.array([[user, item] for user in range(USERS) for item in random.permutation(ITEMS)[:5]])
-    return ImplicitDataset(USERS, ITEMS, {"train": pairs, "validation": [], "test": []})
+    return ImplicitDataset(USERS, ITEMS, {"train": pairs, "validation": [], "test": []}, is_ordered=True)
 
 
 @pytest.fixture
@@ -482,3 +483,8 @@ def test_what_batches_lack_is_named(teacher):
         compiled(RetrievalDistiller(None, student())).fit(BATCH, y=np.ones(4), verbose=0)
     with pytest.raises(ValueError, match="need a teacher"):
         logs_of(RetrievalDistiller(None, student(), losses.FullTopologyDistillation()))
+
+
+def test_a_student_under_transforms_is_refused_since_its_towers_have_none():
+    with pytest.raises(ValueError, match="pruned, clustered or quantised in training"):
+        RetrievalDistiller(None, prune_low_magnitude(student()))

@@ -10,26 +10,29 @@ NEEDS_NEGATIVES = ("bpr", "pointwise")
 MASKED = -1e9
 
 
-def bpr(user, positive, negative, reduction):
+def bpr(user, positive, negative, reduction, weights=None):
     """-Σ log σ(s_ui - s_uj) over pairs and their negatives.
 
     Args:
         user, positive: vectors [b, d].
         negative: vectors [b, n, d].
         reduction: "sum" over pairs and negatives, or "mean" of them.
+        weights: [b], what pairs count; `None` for 1.
     """
     difference = tf.reduce_sum(user * positive, axis=1, keepdims=True) - tf.einsum("bd,bnd->bn", user, negative)
-    return reduce_rows(tf.reshape(tf.nn.softplus(-difference), [-1]), None, reduction)
+    if weights is not None:
+        weights = tf.reshape(weights[:, None] * tf.ones_like(difference), [-1])
+    return reduce_rows(tf.reshape(tf.nn.softplus(-difference), [-1]), weights, reduction)
 
 
-def pointwise(user, positive, negative, reduction):
+def pointwise(user, positive, negative, reduction, weights=None):
     """Binary cross-entropy: -log σ(s_ui) - Σ_j log(1 - σ(s_uj)); arguments as those of `bpr`, negatives added up."""
     loss = tf.nn.softplus(-tf.reduce_sum(user * positive, axis=1))
     loss += tf.reduce_sum(tf.nn.softplus(tf.einsum("bd,bnd->bn", user, negative)), axis=1)
-    return reduce_rows(loss, None, reduction)
+    return reduce_rows(loss, weights, reduction)
 
 
-def in_batch_softmax(user, positive, items, log_probabilities, temperature, reduction):
+def in_batch_softmax(user, positive, items, log_probabilities, temperature, reduction, weights=None):
     """Cross-entropy of the pair's item among the items of the batch, corrected for how often each comes there.
 
     The logit of item j is `s_uj / temperature - log q_j`. Copies of the pair's own item do not count as others.
@@ -40,6 +43,7 @@ def in_batch_softmax(user, positive, items, log_probabilities, temperature, redu
         log_probabilities: log q [b] of the batch's items; `None` for no correction.
         temperature: number.
         reduction: "sum" or "mean".
+        weights: [b], what pairs count; `None` for 1. Items of pairs that count nothing are no others.
     """
     logits = tf.matmul(user, positive, transpose_b=True) / temperature
     if log_probabilities is not None:
@@ -48,11 +52,13 @@ def in_batch_softmax(user, positive, items, log_probabilities, temperature, redu
     if items is not None:
         same = (items[:, None] == items[None, :]) & ~tf.eye(batch, dtype="bool")
         logits = tf.where(same, MASKED, logits)
+    if weights is not None:
+        logits = tf.where((weights > 0)[None, :], logits, MASKED)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(batch), logits)
-    return reduce_rows(losses, None, reduction)
+    return reduce_rows(losses, weights, reduction)
 
 
-def full_softmax(user, items, all_items, temperature, reduction):
+def full_softmax(user, items, all_items, temperature, reduction, weights=None):
     """Cross-entropy of the pair's item among all items.
 
     Args:
@@ -61,6 +67,7 @@ def full_softmax(user, items, all_items, temperature, reduction):
         all_items: vectors [items, d].
         temperature: number.
         reduction: "sum" or "mean".
+        weights: [b], what pairs count; `None` for 1.
     """
     logits = tf.matmul(user, all_items, transpose_b=True) / temperature
-    return reduce_rows(tf.nn.sparse_softmax_cross_entropy_with_logits(items, logits), None, reduction)
+    return reduce_rows(tf.nn.sparse_softmax_cross_entropy_with_logits(items, logits), weights, reduction)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill._retrieval_windows import WindowBatches
 from tfdistill.data.negatives import UniformNegatives
 from tfdistill.data.random_streams import generator
 from tfdistill.losses.ranking_loss import RankingContext, check_count
@@ -71,9 +72,13 @@ class RetrievalBatches(keras.utils.PyDataset):
     users, or items. Losses with rows="all" have rows of their own: "row" int32 [b], and "row_weight", how many each
     stands for.
 
+    With `windows` rows are windows of users: "user" is {"user": int32 [b], "history": int32 [b, L]}, "item" int32 [b, L]
+    and "negative" int32 [b, L, n] hold item numbers + 1, 0 where there is none, and "place" int32 [rows] says which of the
+    b * L places are looked at: all with a target, and as many others as all batches need to have one shape.
+
     Args:
         dataset: `ImplicitDataset`.
-        batch_size: pairs a batch.
+        batch_size: pairs, or windows, a batch.
         negatives: how many a pair, or what draws them: an object with `draw(users, count, seed=, epoch=)`, one a pair,
             such as `tfdistill.data.PopularityNegatives`. 0 for none. A number draws uniformly from what the user did
             not choose.
@@ -84,6 +89,10 @@ class RetrievalBatches(keras.utils.PyDataset):
         seed: whole number of at least 0; what is drawn depends on it and the number of the epoch.
         drop_remainder: whether to leave out the last batch where it is smaller.
         first_epoch: number of the first epoch, where training goes on.
+        windows: of `tfdistill.data.next_item_windows`, to train on instead of the pairs.
+
+    Raises:
+        ValueError: for losses with rows of the batch's items, beside windows.
     """
 
     def __init__(
@@ -100,6 +109,7 @@ class RetrievalBatches(keras.utils.PyDataset):
         seed=0,
         drop_remainder=False,
         first_epoch=0,
+        windows=None,
     ):
         super().__init__()
         self.dataset, self.losses, self.seed, self.epochs = dataset, tuple(losses), seed, epochs
@@ -116,6 +126,16 @@ class RetrievalBatches(keras.utils.PyDataset):
             "student_item_scores": student_item_scores,
         }
         self._candidates = {}
+        self._rows, self._windows = len(dataset.pairs["train"] if windows is None else windows["user"]), None
+        if windows is not None:
+            for loss in self.losses:
+                if hasattr(loss, "draw") and (loss.side, loss.rows) == ("item", "batch"):
+                    raise ValueError(
+                        f'{type(loss).__name__}: with side="item", a model that reads histories needs rows="all". '
+                        'Received: rows="batch"'
+                    )
+            orders = (self._order(epoch) for epoch in range(first_epoch, max(epochs, first_epoch + 1)))
+            self._windows = WindowBatches(windows, batch_size, orders)
 
     @property
     def epoch(self):
@@ -132,10 +152,13 @@ class RetrievalBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         batch = dict(self._batches[index])
         rows = batch.pop("rows")
+        if self._windows is not None:
+            batch["place"] = self._windows.places(batch["item"])
         if self._candidates:
             batch["candidates"] = {}
         for place, (side, drawn) in self._candidates.items():
-            row = rows.get(place, batch[side])
+            given = batch[side]
+            row = rows.get(place, given[side] if isinstance(given, dict) else given)
             gathered = {name: array[row] for name, array in drawn.items()}
             if place in rows:
                 count = self.dataset.users if side == "user" else self.dataset.items
@@ -146,12 +169,22 @@ class RetrievalBatches(keras.utils.PyDataset):
     def on_epoch_begin(self):
         self._batches.on_epoch_begin()
 
+    def _order(self, epoch):
+        return generator("order of pairs", self.seed, epoch).permutation(self._rows)
+
     def _make(self, epoch):
-        pairs = self.dataset.pairs["train"]
-        pairs = pairs[generator("order of pairs", self.seed, epoch).permutation(len(pairs))]
-        arrays = {"user": pairs[:, 0], "item": pairs[:, 1]}
-        if self._count:
-            arrays["negative"] = self._negatives.draw(pairs[:, 0], self._count, seed=self.seed, epoch=epoch)
+        order = self._order(epoch)
+
+        def draw(users):
+            return self._negatives.draw(users, self._count, seed=self.seed, epoch=epoch)
+
+        if self._windows is None:
+            pairs = self.dataset.pairs["train"][order]
+            arrays = {"user": pairs[:, 0], "item": pairs[:, 1]}
+            if self._count:
+                arrays["negative"] = draw(pairs[:, 0])
+        else:
+            arrays = self._windows.arrays(order, draw if self._count else None)
         context = RankingContext(self.dataset, epoch=epoch, epochs=self.epochs, **self._context)
         self._candidates, arrays["rows"] = {}, {}
         for place, loss in enumerate(self.losses):
@@ -159,7 +192,7 @@ class RetrievalBatches(keras.utils.PyDataset):
                 random = generator("candidates", self.seed, epoch, place)
                 self._candidates[str(place)] = (loss.side, checked(loss.draw(context, random), context, loss))
                 if loss.rows == "all":
-                    arrays["rows"][str(place)] = _in_turn(context.rows(loss.side), len(pairs), random)
+                    arrays["rows"][str(place)] = _in_turn(context.rows(loss.side), len(order), random)
         return arrays
 
 

@@ -8,12 +8,14 @@ from tfdistill._batch_vectors import BatchVectors
 from tfdistill._retrieval_batches import EpochBatches, RetrievalBatches, StaticBatches
 from tfdistill._retrieval_epochs import BeginEpochs, StudentScores
 from tfdistill._retrieval_rows import TowerInputs
+from tfdistill._retrieval_windows import check_teacher, windows_of
 from tfdistill._soft_losses import check_weights
 from tfdistill._teacher_vectors import TeacherVectors
 from tfdistill.data.negatives import log_sampling_probability
 from tfdistill.losses.ranking_loss import REDUCTIONS, RankingLoss, check_choice, check_number
 from tfdistill.losses.representation_loss import ENTITIES, RepresentationLoss
 from tfdistill.models.retrieval import histories, item_vectors, towers, user_vectors
+from tfdistill.parametrize import parametrized_parts
 from tfdistill.schedules import deserialize, serialize, weigh
 
 
@@ -40,6 +42,10 @@ class RetrievalDistiller(keras.Model):
         same as a
     penalty on the rows of a batch, nor as decoupled weight decay (AdamW): under Adam rows that get no other gradient
     shrink by a whole learning rate a step. PyTorch's epsilon is 1e-8.
+
+    A model that reads histories (`sas_rec`) is trained on windows: at every place of a history the item that came next is
+    predicted, the places of a batch are its pairs, and losses between vectors compare the student's at each place with
+    those that the teacher, such a model too, has there.
 
     Logs hold `loss`, the total, `base_loss` and `distillation_loss`, Σ w_i loss_i.
 
@@ -92,6 +98,11 @@ class RetrievalDistiller(keras.Model):
     ):
         if not isinstance(student, keras.Model):
             raise ValueError(f"`student` must be a keras.Model. Received: student={student!r}")
+        if parametrized_parts(student):
+            raise ValueError(
+                "`student` is pruned, clustered or quantised in training, and its towers, which are trained here, are without. "
+                "Train a plain model; export_retrieval stores its tables as int8 and int4."
+            )
         student_towers = towers(student)
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(name=name, autocast=False, **kwargs)
@@ -204,7 +215,8 @@ class RetrievalDistiller(keras.Model):
                 before every epoch. In place of ids a dict of the tower's inputs may stand (that of the negatives with
                 [b * n] rows), with the ids by the name "user" or "item" among them where users and items that come
                 again are to count once. "candidates" holds what ranking losses drew, {"place of the loss": {"item": [b,
-                n], ...}}.
+                n], ...}}. Windows are {"user": {"history": int32 [b, L]}, "item": int32 [b, L], "negative": int32 [b, L]
+                or [b, L, n]} of item numbers + 1, 0 where there is none.
             batch_size: for arrays and functions.
             **kwargs: those of `keras.Model.fit`.
         """
@@ -231,10 +243,12 @@ class RetrievalDistiller(keras.Model):
     ):
         """Trains on the training pairs of a data set, with negatives and candidates drawn anew before every epoch.
 
+        A model whose user tower takes "history" is trained on `tfdistill.data.next_item_windows` in place of pairs.
+
         Args:
             dataset: `ImplicitDataset`.
             epochs: how many epochs in all.
-            batch_size: pairs a batch.
+            batch_size: pairs a batch; of a model that reads histories, windows.
             negatives: how many a pair, drawn uniformly from what the user has not chosen; or what draws them, such as
                 `tfdistill.data.PopularityNegatives(dataset)`.
             rankings: the teacher's best items of every user, for ranking losses (`tfdistill.soft_targets.rank_items`).
@@ -245,7 +259,15 @@ class RetrievalDistiller(keras.Model):
             **kwargs: those of `keras.Model.fit`.
 
         Returns: the `keras.callbacks.History`.
+
+        Raises:
+            UserError: for a model that reads histories, where the pairs have no order.
+            ValueError: for a user tower with "history" that is no sequence model, and for losses between vectors beside a
+                teacher that is none.
         """
+        windows = windows_of(self.student, dataset)
+        if self._representation_losses():
+            check_teacher(self.student, self.teacher)
         self.set_dataset(dataset)
         needs_negatives = self.base_loss in base_ranking_loss.NEEDS_NEGATIVES or self._representation_losses()
         scores = StudentScores(self.student, dataset)
@@ -262,6 +284,7 @@ class RetrievalDistiller(keras.Model):
             seed,
             drop_remainder,
             initial_epoch,
+            windows,
         )
         scores.batches = batches
         if drop_remainder:
@@ -343,17 +366,21 @@ class RetrievalDistiller(keras.Model):
         if self.base_loss in base_ranking_loss.NEEDS_NEGATIVES:
             if batch.negative is None:
                 raise ValueError(f'The base loss "{self.base_loss}" needs "negative" in the batches. Received: none')
-            return getattr(base_ranking_loss, self.base_loss)(user, positive, batch.negative, self.reduction)
+            return getattr(base_ranking_loss, self.base_loss)(
+                user, positive, batch.negative, self.reduction, batch.row_weights
+            )
         if self.base_loss == "in_batch_softmax":
             probabilities = self._log_probabilities.value
             if probabilities is not None and batch.items is not None:
                 probabilities = tf.gather(probabilities, batch.items)
             return base_ranking_loss.in_batch_softmax(
-                user, positive, batch.items, probabilities, self.temperature, self.reduction
+                user, positive, batch.items, probabilities, self.temperature, self.reduction, batch.row_weights
             )
         if batch.items is None:
             raise ValueError('The base loss "full_softmax" needs the ids of items: "item" in the dict of their inputs.')
-        return base_ranking_loss.full_softmax(user, batch.items, batch.all_items, self.temperature, self.reduction)
+        return base_ranking_loss.full_softmax(
+            user, batch.items, batch.all_items, self.temperature, self.reduction, batch.row_weights
+        )
 
     def _outputs(self, batch, all_items):
         """(teacher's vectors, student's vectors, weights) for a loss between vectors, with all items or those of the batch."""
@@ -373,6 +400,10 @@ class RetrievalDistiller(keras.Model):
         return self._teacher_vectors.value
 
     def _teacher_vectors_of(self, entity, batch):
+        if entity == "user" and batch.places is not None:
+            check_teacher(self.student, self.teacher)
+            self._teacher_table()  # which is asked for items, and says what is missing
+            return tf.stop_gradient(batch.places.vectors(self.teacher, batch.given["user"], training=False))
         ids = batch.ids[entity]
         if isinstance(batch.given[entity], dict) and self._teacher_towers.value is not None:
             # What stands in the batch, such as a history, may be other than what is known of the user.

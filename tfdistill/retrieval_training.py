@@ -5,6 +5,7 @@ import time
 import keras
 import numpy as np
 
+from tfdistill._retrieval_windows import windows_of
 from tfdistill.errors import UserError
 
 EPSILON = 1e-8  # PyTorch's, with which the published numbers were made
@@ -33,16 +34,17 @@ def train_retrieval(
         score: () -> what the best epoch is chosen by, of the student as it stands; more is better.
         metric: what `score` is called.
         rankings, item_rankings: the teacher's, for losses that draw candidates from them.
-        on_progress: called as (pairs done, pairs in all) while it runs.
+        on_progress: called as (examples done, examples in all) while it runs.
 
     Raises:
         UserError: the loss is no longer a number.
 
     Returns: one record an epoch: epoch, loss, seconds, examples_per_second, and validation_METRIC of those that were looked
-    at; seconds are those of training alone.
+    at; seconds are those of training alone, examples pairs, or items predicted from histories.
     """
-    watch = _Watch(dataset, settings, score, metric, on_progress)
-    with_xla = not any(getattr(loss, "is_faster_without_xla", False) for loss in distiller.distillation_losses)
+    watch = _Watch(_examples(distiller.student, dataset), settings, score, metric, on_progress)
+    parts = (distiller.student, *distiller.distillation_losses)
+    with_xla = not any(getattr(part, "is_faster_without_xla", False) for part in parts)
     distiller.compile(keras.optimizers.Adam(settings.learning_rate, epsilon=EPSILON), jit_compile=with_xla)
     distiller.fit_retrieval(
         dataset,
@@ -60,6 +62,12 @@ def train_retrieval(
     return watch.records
 
 
+def _examples(student, dataset):
+    """How many an epoch has."""
+    windows = windows_of(student, dataset)
+    return len(dataset.pairs["train"]) if windows is None else int(np.count_nonzero(windows["target"]))
+
+
 def _negatives(dataset, settings):
     if settings.negatives_from == "uniform":
         return settings.negatives
@@ -71,9 +79,9 @@ def _negatives(dataset, settings):
 class _Watch(keras.callbacks.Callback):
     """Times epochs, looks at the validation part, keeps the best weights, tells how far it is."""
 
-    def __init__(self, dataset, settings, score, metric, tell):
+    def __init__(self, examples, settings, score, metric, tell):
         super().__init__()
-        self.pairs, self.settings = len(dataset.pairs["train"]), settings
+        self.examples, self.settings = examples, settings
         self.score, self.metric, self.tell = score, metric, tell
         self.records, self.best, self.best_epoch, self.best_weights = [], -np.inf, 0, None
 
@@ -82,8 +90,8 @@ class _Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.tell is not None:
-            done = len(self.records) * self.pairs + min((batch + 1) * self.settings.batch_size, self.pairs)
-            self.tell(done, self.settings.epochs * self.pairs)
+            done = len(self.records) + (batch + 1) / self.params["steps"]
+            self.tell(round(done * self.examples), self.settings.epochs * self.examples)
 
     def on_epoch_end(self, epoch, logs=None):
         seconds, number, settings = time.perf_counter() - self.started, epoch + 1, self.settings
@@ -93,7 +101,7 @@ class _Watch(keras.callbacks.Callback):
                 f"learning_rate: training diverged in epoch {number}, the loss is {loss}. Set a smaller `train.learning_rate` "
                 f"for this model; it is {settings.learning_rate:g}."
             )
-        record = {"epoch": number, "loss": loss, "seconds": seconds, "examples_per_second": self.pairs / seconds}
+        record = {"epoch": number, "loss": loss, "seconds": seconds, "examples_per_second": self.examples / seconds}
         if number % settings.evaluate_every == 0 or number == settings.epochs:
             quality = record[f"validation_{self.metric}"] = float(self.score())
             if quality > self.best:

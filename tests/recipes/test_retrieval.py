@@ -7,7 +7,7 @@ import pytest
 
 from tfdistill.errors import UserError
 from tfdistill.evaluation import dot_scores, evaluate_ranking, rank_with_file
-from tfdistill.models import item_vectors, user_vectors
+from tfdistill.models import bpr_mf, item_vectors, user_vectors
 from tfdistill.recipes.loading import load_recipe
 from tfdistill.recipes.runner import run
 from tfdistill.recipes.stages.common import open_model
@@ -30,6 +30,23 @@ distill:
   train: {epochs: 2}
 export: {k: 20}
 evaluate: {metric: ndcg@10, k: [5], latency_runs: 5}
+"""
+
+SEQUENCES = """
+task: retrieval
+student_seeds: [1]
+data: {source: sequences, path: FILE, split: {method: leave_one_out}}
+teacher:
+  model: {kind: sas_rec, embedding_width: 8, max_length: 6, blocks: 1}
+  train: &train {epochs: 2, batch_size: 20, learning_rate: 0.01, base_loss: full_softmax, evaluate_every: 1}
+student:
+  model: {kind: sas_rec, embedding_width: 4, max_length: 6, blocks: 1}
+  train: *train
+distill:
+  losses: [{kind: next_item_distillation}]
+  base_loss_weight: 0.2
+export: {k: 5}
+evaluate: {metric: ndcg@5, k: [5], latency_runs: 5}
 """
 
 
@@ -110,6 +127,68 @@ def test_models_are_measured_as_full_ranking_measures_them(finished, metrics):
     found = next(one for one in metrics["models"] if one["role"] == "distilled")["seeds"][1]["test"]
     assert found["ndcg@10"] == pytest.approx(expected["ndcg@10"], abs=1e-9)
     assert found["recall@5"] == pytest.approx(expected["recall@5"], abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def of_sequences(tmp_path_factory):
+    """(recipe, folder) of a finished run of sequence models; users walk around a ring of items."""
+    folder = tmp_path_factory.mktemp("sequences")
+    random = np.random.default_rng(0)
+    starts, lengths = random.integers(30, size=60), random.integers(5, 12, size=60)
+    walks = [(start + np.arange(length)) % 30 for start, length in zip(starts, lengths, strict=True)]
+    lines = [" ".join(map(str, [user, *walk])) for user, walk in enumerate(walks)]
+    (folder / "walks.txt").write_text("\n".join(lines) + "\n")
+    (folder / "sequences.yaml").write_text(SEQUENCES.replace("FILE", str(folder / "walks.txt")))
+    return folder / "sequences.yaml", run(load_recipe(folder / "sequences.yaml"), output=folder / "runs", quiet=True)
+
+
+def test_sequence_models_learn_at_all_places_and_know_the_validation_part_in_the_test(of_sequences):
+    folder = of_sequences[1]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    data = TASKS["retrieval"].open(folder / "data" / "dataset.npz")
+    # All but the first item of each, and of longer histories the last that a window holds.
+    predicted = np.minimum(data.lists("train").lengths - 1, 6).sum()
+    for role in metrics["models"]:
+        (found,) = role["seeds"]
+        name = "teacher" if role["role"] == "teacher" else f"{role['role']}_seed1"
+        model = open_model(folder / name / "model.keras")
+        epoch = found["epochs"][0]
+        assert epoch["examples_per_second"] * epoch["seconds"] == pytest.approx(predicted)
+        for part, known in (("validation", ("train",)), ("test", ("train", "validation"))):
+            score = dot_scores(user_vectors(model, data, parts=known), item_vectors(model, data))
+            expected = evaluate_ranking(score, data, part, known, k=(5,))
+            assert found[part]["ndcg@5"] == pytest.approx(expected["ndcg@5"], abs=1e-9)
+
+
+def test_files_of_sequence_models_answer_with_the_list_of_their_model(of_sequences):
+    metrics = json.loads((of_sequences[1] / "metrics.json").read_text())
+    assert {one["format"] for one in metrics["artifacts"]} == {"saved_model", "tflite_float32", "tflite_dynamic_int8"}
+    for record in metrics["artifacts"]:
+        assert record["parity"]["max"] < (0.2 if "int8" in record["format"] else 1e-4)
+        role = next(one for one in metrics["models"] if one["role"] == record["role"])
+        tolerance = 0.1 if "int8" in record["format"] else 1e-3
+        assert record["test"]["ndcg@5"] == pytest.approx(role["seeds"][0]["test"]["ndcg@5"], abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    "override, told",
+    [
+        (
+            "data={source: edges, path: FOLDER/pairs.txt}",
+            "teacher.model: reads what a user chose in the order of time, and",
+        ),
+        ("teacher.model={kind: bpr_mf, embedding_width: 8}", "need a teacher that reads the same history"),
+        ("teacher={load: FOLDER/mf.keras}", "need a teacher that reads the same history"),
+        ("teacher.model.max_length=7", "must read histories of one length, `max_length`. Received: 7 and 6"),
+    ],
+)
+def test_sequence_models_that_cannot_be_trained_are_refused_before_anything_is(of_sequences, tmp_path, override, told):
+    bpr_mf(60, 30, 4).save(tmp_path / "mf.keras")
+    (tmp_path / "pairs.txt").write_text("".join(f"{user} {user + step}\n" for user in range(9) for step in range(4)))
+    with pytest.raises(UserError) as caught:
+        run(load_recipe(of_sequences[0], [override.replace("FOLDER", str(tmp_path))]), output=tmp_path, quiet=True)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*/teacher"))
 
 
 def test_the_best_epoch_on_validation_is_kept(metrics):

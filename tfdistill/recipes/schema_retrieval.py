@@ -198,7 +198,7 @@ class RetrievalTraining(Section):
     """How a model is trained."""
 
     epochs: Count = Field(100, description="passes over the training pairs")
-    batch_size: Count = Field(1024, description="pairs a step")
+    batch_size: Count = Field(1024, description="pairs a step; of sas_rec, users with all their items")
     learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="Adam's step size")
     l2: Annotated[float, Field(ge=0)] = Field(
         0.0,

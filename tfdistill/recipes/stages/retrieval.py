@@ -53,20 +53,24 @@ def rehearse(run):
     Raises:
         UserError: for models that the data cannot have, and losses that cannot compare teacher and student.
     """
-    from tfdistill.models import towers
+    from tfdistill._retrieval_windows import reads_history
 
     recipe, dataset = run.recipe, open_dataset(run)
     try:
-        model = None
-        if recipe.teacher.model is not None:
-            model = build(recipe.teacher.model, recipe.teacher.train, dataset)
         student = build(recipe.student.model, recipe.student.train, dataset)
-        width = None if model is None else towers(model)[0].output.shape[-1]
-        if width is not None:
-            vectors = np.zeros((dataset.users, width), np.float32), np.zeros((dataset.items, width), np.float32)
-            distiller_of(student, recipe.distill.train, recipe.distill, vectors)
+        if recipe.teacher.load is not None:
+            teacher = open_model(recipe.teacher.load)
+        else:
+            teacher = build(recipe.teacher.model, recipe.teacher.train, dataset)
+        distiller_of(student, recipe.distill.train, recipe.distill, teacher)
     except ValueError as error:
         raise UserError(f"teacher, student or distill: {' '.join(str(error).split())}") from error
+    for name, model in (("teacher", teacher), ("student", student)):
+        if reads_history(model) and not dataset.is_ordered:
+            raise UserError(
+                f"{name}.model: reads what a user chose in the order of time, and {dataset.source} tells no times. Name a "
+                "column of times or choose data that have them, or another model."
+            )
 
 
 def _data(run, folder, tell):
@@ -123,9 +127,10 @@ def _student(role, seed):
         if role == "alone":
             epochs = _train(run, distiller_of(model, settings), dataset, settings, seed, tell)
         else:
-            teacher = vectors_of(open_model(run.path("teacher", MODEL)), dataset)
+            teacher = open_model(run.path("teacher", MODEL))
             distiller = distiller_of(model, settings, recipe.distill, teacher)
-            epochs = _train(run, distiller, dataset, settings, seed, tell, **_open_rankings(run, dataset, teacher))
+            rankings = _open_rankings(run, dataset, vectors_of(teacher, dataset))
+            epochs = _train(run, distiller, dataset, settings, seed, tell, **rankings)
         return {"seed": seed, **_finish(run, model, folder, epochs, dataset)}
 
     return work

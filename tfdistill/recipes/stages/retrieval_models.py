@@ -30,19 +30,26 @@ def distiller_of(student, settings, distill=None, teacher=None):
         student: the model.
         settings: a recipe's `train`.
         distill: the section; `None` for the student alone.
-        teacher: (user vectors, item vectors) of the teacher.
+        teacher: the teacher's model.
+
+    Raises:
+        ValueError: for losses that cannot compare the two.
     """
     from tfdistill import RetrievalDistiller
+    from tfdistill._retrieval_windows import check_teacher
+    from tfdistill.losses.representation_loss import RepresentationLoss
     from tfdistill.recipes.stages.losses import build_loss
-    from tfdistill.retrieval_distiller import TeacherVectors
 
     common = {"base_loss": settings.base_loss, "l2": settings.l2}
     if distill is None:
         return RetrievalDistiller(None, student, **common)
+    losses = [build_loss(loss, None) for loss in distill.losses]
+    if any(isinstance(loss, RepresentationLoss) for loss in losses):
+        check_teacher(student, teacher)
     return RetrievalDistiller(
-        TeacherVectors(*teacher),
+        teacher,
         student,
-        [build_loss(loss, None) for loss in distill.losses],
+        losses,
         [loss.weight for loss in distill.losses],
         base_loss_weight=distill.base_loss_weight,
         **common,
