@@ -45,6 +45,8 @@ def train_retrieval(
     watch = _Watch(_examples(distiller.student, dataset), settings, score, metric, on_progress)
     parts = (distiller.student, *distiller.distillation_losses)
     with_xla = not any(getattr(part, "is_faster_without_xla", False) for part in parts)
+    # XLA refuses the running sums of ranking losses for batches of unknown size, as Keras makes them.
+    with_xla = with_xla and not any(hasattr(loss, "draw") for loss in distiller.distillation_losses)
     distiller.compile(keras.optimizers.Adam(settings.learning_rate, epsilon=EPSILON), jit_compile=with_xla)
     distiller.fit_retrieval(
         dataset,

@@ -270,3 +270,9 @@ def test_cross_validation_runs_every_fold_and_tests_every_pair_once(recipe_file,
 )
 def test_folds_that_cannot_be_are_refused(recipe_file, split, told):
     assert told in refusal(recipe_file, f"data.split={split}")
+
+
+def test_too_few_candidates_are_told_before_a_student_is_trained(recipe_file, finished):
+    losses = "distill.losses=[{kind: relaxed_ranking_distillation, pool: 100, uninteresting: 100}]"
+    with pytest.raises(UserError, match=r"distill\.losses\[0\]: user .* fewer than the 100 to draw"):
+        run(load_recipe(recipe_file, [losses]), output=finished.parents[1], quiet=True)

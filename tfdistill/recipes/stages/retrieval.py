@@ -8,6 +8,7 @@ from tfdistill.errors import UserError
 from tfdistill.recipes.roles import FORMAT_LABELS, role_label
 from tfdistill.recipes.runner import Stage
 from tfdistill.recipes.stages.common import MODEL, content_of, open_model, save_model, student_stage
+from tfdistill.recipes.stages.losses import build_loss
 from tfdistill.recipes.stages.retrieval_data import FILE, open_dataset, read
 from tfdistill.recipes.stages.retrieval_models import Quality, build, distiller_of, vectors_of
 from tfdistill.recipes.tasks import metric_of
@@ -103,18 +104,34 @@ def _rankings(run, folder, tell):
 
     dataset, asked = open_dataset(run), run.recipe.rankings
     user, item = vectors_of(open_model(run.path("teacher", MODEL)), dataset)
-    fingerprint, result = vectors_fingerprint(user, item), {}
+    fingerprint, result, drawn_from = vectors_fingerprint(user, item), {}, {}
     if "user" in run.recipe.distill.sides:
         k = min(asked.user, dataset.items - int(dataset.lists("train").lengths.max()))
-        rankings = rank_items(dot_scores(user, item), dataset, k, fingerprint=fingerprint)
+        rankings = drawn_from["rankings"] = rank_items(dot_scores(user, item), dataset, k, fingerprint=fingerprint)
         rankings.save(folder / RANKINGS)
         result["items_per_user"] = k
     if "item" in run.recipe.distill.sides:
         k = min(asked.item, dataset.users - int(dataset.item_counts().max()))
-        rankings = rank_users(dot_scores(item, user), dataset, k, fingerprint=fingerprint)
+        rankings = drawn_from["item_rankings"] = rank_users(dot_scores(item, user), dataset, k, fingerprint=fingerprint)
         rankings.save(folder / ITEM_RANKINGS)
         result["users_per_item"] = k
+    _check_draws(run.recipe.distill, dataset, dot_scores(user, item), dot_scores(item, user), drawn_from)
     return result
+
+
+def _check_draws(distill, dataset, scores, item_scores, drawn_from):
+    """Raises UserError where a loss finds too few candidates to draw, before a student is trained."""
+    from tfdistill.data.random_streams import generator
+    from tfdistill.losses import RankingContext
+
+    context = RankingContext(dataset, student_scores=scores, student_item_scores=item_scores, **drawn_from)
+    for place, settings in enumerate(distill.losses):
+        loss = build_loss(settings, None)
+        if hasattr(loss, "draw"):
+            try:
+                loss.draw(context, generator("candidates", 0))
+            except ValueError as error:
+                raise UserError(f"distill.losses[{place}]: {' '.join(str(error).split())}") from error
 
 
 def _student(role, seed):
