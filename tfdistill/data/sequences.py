@@ -30,7 +30,7 @@ def histories(dataset, parts=("train",), max_length=50):
     """
     _check(dataset, max_length)
     lists = dataset.lists(*parts)
-    return _left_padded(lists.items, lists.offsets[:-1], lists.offsets[1:], max_length)
+    return left_padded(lists.items, lists.offsets[:-1], lists.offsets[1:], max_length)
 
 
 def next_item_windows(dataset, max_length=50, windows="last"):
@@ -71,8 +71,8 @@ def next_item_windows(dataset, max_length=50, windows="last"):
     start = np.maximum(lists.offsets[:-1][user], end - max_length)
     return {
         "user": user.astype(np.int32),
-        "history": _left_padded(lists.items, start, end, max_length),
-        "target": _left_padded(lists.items, start + 1, end + 1, max_length),
+        "history": left_padded(lists.items, start, end, max_length),
+        "target": left_padded(lists.items, start + 1, end + 1, max_length),
     }
 
 
@@ -110,7 +110,7 @@ def _check(dataset, max_length):
         )
 
 
-def _left_padded(items, start, end, length):
+def left_padded(items, start, end, length):
     """items[start:end] of each row plus one, the last `length` of them, right-aligned: int32 [rows, length]."""
     place = end[:, None] - length + np.arange(length)
     inside = place >= start[:, None]

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfdistill.data.sequences import left_padded
 from tfdistill.parametrize import parametrized_parts, strip
 
 TOWERS = ("user_tower", "item_tower")
@@ -155,11 +156,7 @@ def histories(lists, length):
     array([[ 9, 10],
            [ 0,  6]], dtype=int32)
     """
-    place = lists.offsets[1:, None] - length + np.arange(length)
-    is_item = place >= lists.offsets[:-1, None]
-    filled = np.zeros(place.shape, np.int32)
-    filled[is_item] = lists.items[place[is_item]] + 1
-    return filled
+    return left_padded(lists.items, lists.offsets[:-1], lists.offsets[1:], length)
 
 
 def _stripped(model):

@@ -9,7 +9,7 @@ from tfdistill.recipes.stages.common import MODEL, open_model, student_stage
 from tfdistill.recipes.stages.compress import compressions
 from tfdistill.recipes.stages.data import open_dataset
 from tfdistill.recipes.stages.teacher import model_files
-from tfdistill.recipes.tasks import task_of
+from tfdistill.recipes.tasks import metric_of, task_of
 
 INDEX = "artifacts.json"
 REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
@@ -28,7 +28,7 @@ def export_work(run, folder, tell):
     jobs += [(one.role, best_seed(run, one.role), one.step.formats) for one in compressions(recipe)]
     count, index = sum(len(formats) for *_, formats in jobs), []
     for role, seed, formats in jobs:
-        model = open_model(_model_path(run, role, seed))
+        model = open_model(model_path(run, role, seed))
         for format in formats:
             tell(len(index), count, unit="files", what=f"{role_label(role)}, {FORMAT_LABELS[format]}")
             stem = role.replace(" ", "_")
@@ -54,7 +54,7 @@ def evaluation_work(run, folder, tell):
         text = f"{role_label(role)}, {FORMAT_LABELS[entry['format']]}"
         tell(position, len(index), unit="files", what=text)
         if role not in keras_probability:
-            model = open_model(_model_path(run, role, seed))
+            model = open_model(model_path(run, role, seed))
             keras_probability[role] = task.probability(predict_logits(model, inputs, task.rows_a_call))
         measured = evaluate_artifact(
             run.path("export", entry["file"]),
@@ -71,11 +71,12 @@ def evaluation_work(run, folder, tell):
 
 def best_seed(run, role):
     """The seed whose student is the best on the validation part."""
-    metric = task_of(run.recipe.data).metric
+    metric = metric_of(run.recipe)
     return max(run.recipe.student_seeds, key=lambda seed: run.result(student_stage(role, seed))["validation"][metric])
 
 
-def _model_path(run, role, seed):
+def model_path(run, role, seed):
+    """The file of the teacher, or of the student of a role and seed."""
     return run.path("teacher" if role == "teacher" else student_stage(role, seed), MODEL)
 
 

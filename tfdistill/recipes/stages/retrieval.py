@@ -7,16 +7,16 @@ import numpy as np
 from tfdistill.errors import UserError
 from tfdistill.recipes.roles import FORMAT_LABELS, role_label
 from tfdistill.recipes.runner import Stage
+from tfdistill.recipes.stages.artifacts import INDEX, REFERENCE_FORMAT, best_seed, model_path
 from tfdistill.recipes.stages.common import MODEL, content_of, open_model, save_model, student_stage
+from tfdistill.recipes.stages.data import FILE, open_dataset
 from tfdistill.recipes.stages.losses import build_loss
-from tfdistill.recipes.stages.retrieval_data import FILE, open_dataset, read
+from tfdistill.recipes.stages.retrieval_data import read
 from tfdistill.recipes.stages.retrieval_models import Quality, build, distiller_of, vectors_of
 from tfdistill.recipes.tasks import metric_of
 
 TASK = "retrieval"
 RANKINGS, ITEM_RANKINGS = "rankings.npz", "item_rankings.npz"
-INDEX = "artifacts.json"
-REFERENCE_FORMAT = "tflite_float32"  # what teacher and student alone are exported as, to be compared like for like
 
 
 def plan(recipe):
@@ -206,7 +206,7 @@ def _export(run, folder, tell):
     jobs.append(("distilled", best_seed(run, "distilled"), recipe.export.formats))
     count, index = sum(len(formats) for *_, formats in jobs), []
     for role, seed, formats in jobs:
-        model = open_model(_model_path(run, role, seed))
+        model = open_model(model_path(run, role, seed))
         for format in formats:
             tell(len(index), count, unit="files", what=f"{role_label(role)}, {FORMAT_LABELS[format]}")
             name = f"{role}_{format}" if format == "saved_model" else f"{role}.{format.removeprefix('tflite_')}.tflite"
@@ -226,18 +226,8 @@ def _evaluation(run, folder, tell):
     for position, entry in enumerate(index):
         text = f"{role_label(entry['role'])}, {FORMAT_LABELS[entry['format']]}"
         tell(position, len(index), unit="files", what=text)
-        model = open_model(_model_path(run, entry["role"], entry["seed"]))
+        model = open_model(model_path(run, entry["role"], entry["seed"]))
         path = f"export/{entry['file']}"
         head = {"label": text, "role": entry["role"], "format": entry["format"], "path": path, "seed": entry["seed"]}
         records.append({**head, **measure_file(run.path(path), model, dataset, run.recipe)})
     return {"artifacts": records}
-
-
-def best_seed(run, role):
-    """The seed whose student is the best on the validation part."""
-    metric = metric_of(run.recipe)
-    return max(run.recipe.student_seeds, key=lambda seed: run.result(student_stage(role, seed))["validation"][metric])
-
-
-def _model_path(run, role, seed):
-    return run.path("teacher" if role == "teacher" else student_stage(role, seed), MODEL)

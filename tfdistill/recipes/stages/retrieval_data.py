@@ -2,16 +2,9 @@
 
 from tfdistill.errors import UserError
 from tfdistill.recipes.stages.data import feature_specs
-from tfdistill.recipes.tasks import task_of
 
-FILE = "dataset.npz"
 DOWNLOADED = ("synthetic", "movielens_1m")
 PARTS = ("train", "validation", "test")
-
-
-def open_dataset(run):
-    """The `ImplicitDataset` that the data stage wrote."""
-    return task_of(run.recipe.data).open(run.path("data", FILE))
 
 
 def read(settings, seed, progress=None):

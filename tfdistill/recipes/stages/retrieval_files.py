@@ -4,8 +4,6 @@ import numpy as np
 
 from tfdistill.recipes.stages.retrieval_models import Quality, vectors_of
 
-CONTENTS = ("bytes", "gzip_bytes", "parameters", "flops", "layers", "operators")
-
 
 def measure_file(path, model, dataset, recipe):
     """The record of one file in metrics.json: contents, quality of its lists, difference to Keras, latency.
@@ -17,6 +15,7 @@ def measure_file(path, model, dataset, recipe):
         recipe: the recipe, whose `evaluate` and `export` say how.
     """
     from tfdistill.evaluation import evaluate_retrieval_file, measure_cost, rank_with_file, retrieval_inputs
+    from tfdistill.evaluation.record import CONTENTS
     from tfdistill.export import describe
 
     settings, contents = recipe.evaluate, describe(path)
