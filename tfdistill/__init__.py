@@ -14,6 +14,7 @@ _MODULES = (
     "export",
     "losses",
     "models",
+    "optimizers",
     "parametrize",
     "quantization",
     "recipes",
