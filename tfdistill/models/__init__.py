@@ -10,6 +10,7 @@ from tfdistill.models.cnn import cnn
 from tfdistill.models.dcn_v2 import dcn_v2
 from tfdistill.models.deep_fm import deep_fm
 from tfdistill.models.light_gcn import light_gcn
+from tfdistill.models.low_rank import start_from_teacher, truncated_svd
 from tfdistill.models.mlp import mlp
 from tfdistill.models.multi_label_tagger import multi_label_tagger, tag_targets
 from tfdistill.models.neu_mf import neu_mf
@@ -50,8 +51,10 @@ __all__ = [
     "retrieval_model",
     "sas_rec",
     "sequence_tower",
+    "start_from_teacher",
     "tag_targets",
     "towers",
+    "truncated_svd",
     "two_tower",
     "user_vectors",
 ]

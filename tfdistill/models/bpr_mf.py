@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tfdistill.models.embedding import table
+from tfdistill.models.low_rank import set_vectors
 from tfdistill.models.retrieval import item_vectors, retrieval_model, user_vectors
 
 
@@ -90,6 +91,5 @@ def frozen(model, dataset, parts=("train",), name=None):
     """
     users, items = user_vectors(model, dataset, parts=parts), item_vectors(model, dataset)
     plain = bpr_mf(len(users), len(items), users.shape[1], name=name or f"{model.name}_frozen")
-    plain.get_layer("user_tower").get_layer("embed_user").set_weights([users])
-    plain.get_layer("item_tower").get_layer("embed_item").set_weights([items])
+    set_vectors(plain, users, items)
     return plain
