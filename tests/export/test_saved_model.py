@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfdistill.errors import UserError
 from tfdistill.export import describe, export_saved_model
+from tfdistill.precision import in_precision
 
 
 def serve(folder, signature, inputs):
@@ -104,18 +105,14 @@ def test_a_half_precision_model_is_exported_in_float32(policy, tmp_path):
 
 
 def test_half_precision_inside_a_wrapper_layer_is_found(tmp_path):
-    from tfdistill.export.float32 import float32_model
-
     x = keras.Input((3, 4), name="x")
     wrapped = keras.layers.TimeDistributed(keras.layers.Dense(2, dtype="mixed_float16"), dtype="float32")(x)
-    copy = float32_model(keras.Model({"x": x}, wrapped))
+    copy = in_precision(keras.Model({"x": x}, wrapped), "float32")
     assert copy.layers[-1].layer.compute_dtype == "float32"
 
 
 def test_a_float32_model_is_taken_as_it_is(ranker):
-    from tfdistill.export.float32 import float32_model
-
-    assert float32_model(ranker) is ranker
+    assert in_precision(ranker, "float32") is ranker
 
 
 @pytest.mark.parametrize("name", ["age-group", "release year", "item.id", "2nd", "_private", "class", "self", "größe"])

@@ -110,17 +110,6 @@ def test_it_is_quantised_and_its_int8_file_computes_the_same(kind, tmp_path):
     assert correlation(outputs_of_file(path, inputs), quantized(inputs, training=False).numpy()) > 0.999
 
 
-@pytest.mark.parametrize("kind", sorted(MODELS))
-def test_it_computes_in_half_precision_and_returns_float32(kind):
-    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = MODELS[kind]()
-        output = model(inputs_of(model, rows=3))
-    finally:
-        keras.mixed_precision.set_dtype_policy("float32")
-    assert keras.backend.standardize_dtype(output.dtype) == "float32"
-
-
 @pytest.mark.parametrize("kind", sorted(RETRIEVAL))
 class TestEveryRetrievalModel:
     def test_its_score_is_the_inner_product_of_its_towers_vectors(self, kind):

@@ -48,7 +48,9 @@ def test_a_student_answers_with_the_scores_of_the_svd(vectors):
 
 @pytest.mark.parametrize("width", [0, 9])
 def test_a_width_that_the_teacher_does_not_have_is_refused(vectors, width):
-    with pytest.raises(ValueError, match=f"`width` must be from 1 to 8, the rank of the scores. Received: width={width}"):
+    with pytest.raises(
+        ValueError, match=f"`width` must be from 1 to 8, the rank of the scores. Received: width={width}"
+    ):
         truncated_svd(*vectors, width)
 
 

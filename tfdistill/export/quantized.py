@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tfdistill._layers import is_functional, model_inputs
 from tfdistill.errors import UserError
-from tfdistill.export.float32 import HALF_PRECISION
 from tfdistill.export.isolation import isolated
 from tfdistill.export.recurrent import unrolled
 from tfdistill.parametrize import parametrized_parts
@@ -48,14 +47,14 @@ class FinalWeights:
     its integers from int8's range in equal steps, so that biases, which have the kernel's scale, stay fine.
 
     Args:
-        model: functional model with quantised parts.
+        model: functional model with quantised parts, in float32.
 
     Attributes:
         stored: list of `StoredWeight`.
         rounds_activations: whether some activation is rounded.
 
     Raises:
-        UserError: where training has not found all ranges yet, and for a model in half precision.
+        UserError: where training has not found all ranges yet.
     """
 
     def __init__(self, model):
@@ -227,5 +226,3 @@ def _check_is_trained(model):
                 f"tflite_int8: {part.name!r} has not been trained far enough to be rounded: {', '.join(waiting[:5])}"
                 f"{' ...' if len(waiting) > 5 else ''} have no range yet, or are within delay_steps. Train it first."
             )
-    if any(layer.compute_dtype in HALF_PRECISION for layer in model._flatten_layers()):
-        raise UserError("tflite_int8: a model quantised in training must compute in float32, not in half precision.")

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.export.serving import field_inputs
+from tfdistill.precision import FLOAT32, in_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class RetrievalSource:
 
         if parametrized_parts(model):
             model = strip(model)
+        model = in_precision(model, FLOAT32)  # vectors and tower of one precision
         user_tower, _ = towers(model)
         items = _checked("item", item_vectors(model, dataset), dataset.items)
         if "history" not in user_tower.input:

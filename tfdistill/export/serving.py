@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfdistill._families import is_tf_keras
 from tfdistill.errors import UserError
-from tfdistill.export.float32 import float32_model
 from tfdistill.names import is_field_name
+from tfdistill.precision import FLOAT32, in_precision
 
 EACH = "probabilities"  # of labels that do not exclude each other
 OUTPUTS = ("probability", "logit", EACH)
@@ -53,9 +53,10 @@ def serving_module(model, output="probability", final=None):
     """Traces the inference of `model` into a `tf.Module` that holds nothing but its weights and its signatures.
 
     Dropout is off and BatchNormalization uses its moving statistics. A model under a half-precision policy is rebuilt
-    under float32 first. The weights are copies, named by their Keras paths; optimizer and seeds stay behind. With
-    the Keras model itself in the module, the TFLite converter would leave the variables out of the file and the
-    interpreter would answer NaN.
+    under float32 first: in place of half-precision matrix products TFLite would have Flex operators, which phones
+    refuse. The weights are copies, named by their Keras paths; optimizer and seeds stay behind. With the Keras model
+    itself in the module, the TFLite converter would leave the variables out of the file and the interpreter would answer
+    NaN.
 
     Args:
         model: functional `keras.Model`, {field: tensor} -> logits [batch, 1], or [batch, k] for k classes. One of tf_keras
@@ -69,7 +70,7 @@ def serving_module(model, output="probability", final=None):
     check_output(output)
     fields = field_inputs(model)
     is_legacy = is_tf_keras(model)
-    model = model if is_legacy else float32_model(model)
+    model = model if is_legacy else in_precision(model, FLOAT32)
     value = (lambda variable: variable.numpy()) if final is None else final.value
     structure, sources = input_structure(model), {}
     for variable in model.variables:

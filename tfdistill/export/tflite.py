@@ -20,6 +20,7 @@ from tfdistill.export.quantized_file import store_final_weights
 from tfdistill.export.saved_model import write_saved_model
 from tfdistill.export.serving import SIGNATURES, check_output, field_inputs, serving_module
 from tfdistill.parametrize import parametrized_parts, strip
+from tfdistill.precision import FLOAT32, in_precision
 from tfdistill.quantization import is_quantized
 
 FORMATS = (
@@ -94,6 +95,7 @@ def export_tflite(model, path, format, *, output="probability", calibration=None
     final = None
     if is_quantized(model):
         check_format(format)
+        model = in_precision(model, FLOAT32)
         final = FinalWeights(model)
     elif parametrized_parts(model):
         model = strip(model)

@@ -31,6 +31,8 @@ class MaskedMean(keras.layers.Layer):
 def table(name, size, width, *, initializer=None, embedding_l2=0.0, layer=keras.layers.Embedding):
     """The layer that looks rows up, which start normal with deviation 0.01 unless `initializer` says otherwise.
 
+    It is float32 whatever the policy: looking up multiplies nothing, and the norms of rows are too small for float16.
+
     Args:
         name: the layer's.
         size, width: rows and columns.
@@ -49,6 +51,7 @@ def table(name, size, width, *, initializer=None, embedding_l2=0.0, layer=keras.
         width,
         embeddings_initializer=keras.initializers.RandomNormal(stddev=0.01) if initializer is None else initializer,
         activity_regularizer=keras.regularizers.L2(embedding_l2) if embedding_l2 else None,
+        dtype="float32",
         name=name,
     )
 

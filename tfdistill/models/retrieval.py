@@ -6,6 +6,7 @@ from keras import ops
 
 from tfdistill.data.sequences import left_padded
 from tfdistill.parametrize import parametrized_parts, strip
+from tfdistill.precision import FLOAT32, building_in
 
 TOWERS = ("user_tower", "item_tower")
 
@@ -53,10 +54,13 @@ class SharingTowers(keras.Model):
     Args:
         settings: {argument: value} of `make_towers`.
         name: the model's name.
+        dtype: the dtype policy of the layers; by default Keras's global one.
     """
 
-    def __init__(self, settings, name=None):
-        super().__init__(*_joined(*self.make_towers(**settings)), name=name)
+    def __init__(self, settings, name=None, dtype=None):
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+        with building_in(policy):
+            super().__init__(*_joined(*self.make_towers(**settings)), name=name)
         self.settings = settings
 
     @staticmethod
@@ -65,12 +69,15 @@ class SharingTowers(keras.Model):
         raise NotImplementedError
 
     def get_config(self):
-        return {"name": self.name, "settings": keras.saving.serialize_keras_object(dict(self.settings))}
+        config = {"name": self.name, "settings": keras.saving.serialize_keras_object(dict(self.settings))}
+        if self.dtype_policy.name != FLOAT32:
+            config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         settings = keras.saving.deserialize_keras_object(config["settings"], custom_objects=custom_objects)
-        return cls(settings, name=config["name"])
+        return cls(settings, name=config["name"], dtype=config.get("dtype"))
 
 
 def towers(model):

@@ -23,6 +23,7 @@ class SASRec(SharingTowers):
             embedding_width**0.5,
             # Not on the table, where padding would count as item 0.
             activity_regularizer=keras.regularizers.L2(embedding_l2 / embedding_width) if embedding_l2 else None,
+            dtype="float32",
             name="history_rows",
         )(embed_item(history, is_history=True), history)
         x = AddPositions(initializer=initializer, name="positions")(x)
@@ -39,7 +40,9 @@ class SASRec(SharingTowers):
         user_tower = keras.Model({"history": history}, user_vector, name="user_tower")
         item_vector = embed_item(item)
         if embedding_l2:
-            item_vector = keras.layers.ActivityRegularization(l2=embedding_l2, name="item_vector")(item_vector)
+            item_vector = keras.layers.ActivityRegularization(l2=embedding_l2, dtype="float32", name="item_vector")(
+                item_vector
+            )
         return user_tower, keras.Model({"item": item}, item_vector, name="item_tower")
 
 

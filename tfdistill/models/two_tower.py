@@ -66,9 +66,9 @@ def two_tower(
         inputs, x = embed_fields(fields, embedding_width, embedding_l2)
         x = keras.layers.Dense(width, name="vector")(hidden_stack(x, hidden_units, dropout))
         if normalize:
-            x = keras.layers.UnitNormalization(name="direction")(x)
+            x = keras.layers.UnitNormalization(dtype="float32", name="direction")(x)
         if scale != 1:
-            x = keras.layers.Rescaling(scale, name="divided_by_temperature")(x)
+            x = keras.layers.Rescaling(scale, dtype="float32", name="divided_by_temperature")(x)
         return keras.Model(inputs, x, name=name)
 
     return retrieval_model(

@@ -12,6 +12,7 @@ from tfdistill.parametrize.places import hooked, operations_of
 from tfdistill.parametrize.scope import WeightScope, weights_are_final
 from tfdistill.parametrize.transforms import assign
 from tfdistill.parametrize.weights import weights_of
+from tfdistill.precision import policy_of
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -34,7 +35,7 @@ class Parametrized(keras.Model):
 
     def __init__(self, model, weight_transforms=(), output_transforms=(), name=None):
         # Loss scaling follows the policy; casting is the business of the model inside.
-        super().__init__(name=name or model.name, autocast=False, dtype=model.dtype_policy)
+        super().__init__(name=name or model.name, autocast=False, dtype=policy_of(model))
         self.supports_masking = True
         self.model = model
         self._choices = []  # what to attach once the model has its variables

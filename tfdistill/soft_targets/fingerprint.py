@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from tfdistill import teachers
+from tfdistill.precision import HALF_PRECISION
 
 
 def teacher_fingerprint(teacher):
@@ -60,6 +61,9 @@ def _model_fingerprint(model):
     config.pop("name", None)
     config = _without_counters(config)
     described = [type(model).__module__, type(model).__qualname__, config]
+    if not config:  # which would say what the layers compute in
+        half = [dtype for layer in model._flatten_layers() if (dtype := layer.compute_dtype) in HALF_PRECISION]
+        described += [half] if half else []
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=lambda value: type(value).__name__).encode())
     for weight in model.weights:
         values = np.ascontiguousarray(weight.numpy())

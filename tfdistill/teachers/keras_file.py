@@ -9,6 +9,7 @@ import keras
 
 from tfdistill._features import FeatureExtractor
 from tfdistill.errors import UserError
+from tfdistill.precision import in_precision
 from tfdistill.teachers import legacy_keras
 from tfdistill.teachers.calling import declared_inputs, named_inputs
 
@@ -18,16 +19,22 @@ HDF5 = (".h5", ".hdf5")
 MISSING_CODE = re.compile(r"Could not (?:locate|deserialize) (?:class |function )?'[^']+'|a Python lambda")
 
 
-def open_keras_file(path):
+def open_keras_file(path, precision=None):
     """Returns a `.keras` or `.h5` file as (function, {input name: symbolic tensor}).
 
     The function takes a dict of inputs and layers to read, and returns `{None: output, layer: what it computed}`.
     Instead of the inputs there is `None` for a model that declares none.
 
+    Args:
+        path: `pathlib.Path` of a file.
+        precision: what the model is to compute in; `None` for what it was saved with.
+
     Raises:
-        UserError: as `read_model`.
+        UserError: as `read_model`, and for a model that cannot be had in another precision.
     """
     model = read_model(path)
+    if precision is not None:
+        model = _in_precision(model, precision, path)
     declared = declared_inputs(model)
 
     def function(inputs, layers=()):
@@ -64,6 +71,16 @@ def read_model(path):
         if missing is not None:
             raise legacy_keras.needs_code(path, missing.group()) from error
         raise _unreadable(path, error) from error
+
+
+def _in_precision(model, precision, path):
+    if not isinstance(model, keras.Model):
+        raise UserError(f"'{path}' was written by Keras 2, whose models stay in their precision. Remove `precision`.")
+    try:
+        return in_precision(model, precision)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0][:300]
+        raise UserError(f"'{path}' cannot be had in {precision}: {reason} Remove `precision`.") from error
 
 
 def _archive_header(path):

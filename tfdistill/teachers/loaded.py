@@ -27,12 +27,20 @@ class LoadedTeacher:
         function: callable on a dict of tensors by the teacher's input names, and on names of features; it returns
             `{None: the model's output, name: feature}`.
         specs: {input name: anything with shape and dtype}, or `None`.
-        path, signature, inputs, outputs, task: see `load_teacher`.
+        path, signature, inputs, outputs, task, precision: see `load_teacher`.
     """
 
-    def __init__(self, function, specs, *, path, signature=None, inputs=None, outputs="logits", task="auto"):
+    def __init__(
+        self, function, specs, *, path, signature=None, inputs=None, outputs="logits", task="auto", precision=None
+    ):
         self.path = path
-        self._reading = {"signature": signature, "inputs": inputs or None, "outputs": outputs, "task": task}
+        self._reading = {
+            "signature": signature,
+            "inputs": inputs or None,
+            "outputs": outputs,
+            "task": task,
+            "precision": precision,
+        }
         self._function = function
         self._specs = specs
         self._field_of = dict(inputs or {})

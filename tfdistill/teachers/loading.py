@@ -4,12 +4,13 @@ from pathlib import Path
 
 from tfdistill.errors import UserError
 from tfdistill.losses.probabilities import check_task
+from tfdistill.precision import check_precision
 from tfdistill.teachers.keras_file import HDF5, open_keras_file
 from tfdistill.teachers.loaded import OUTPUTS, LoadedTeacher
 from tfdistill.teachers.saved_model import open_saved_model
 
 
-def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="auto"):
+def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="auto", precision=None):
     """Opens a model on disk as a callable: dict of tensors -> float32 logits `[batch, k]`.
 
     A SavedModel is a program: loading one runs its code with your rights. Load only what you trust. A `.keras` or `.h5`
@@ -23,6 +24,8 @@ def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="a
         inputs: {the teacher's input name: our field name} where they differ.
         outputs: `"logits"`, or `"probabilities"`, from which logits are recovered with clipping (see
             `tfdistill.losses.logits_from_probabilities`). Of several named outputs the one with this name is used.
+        precision: what a `.keras` or `.h5` file of Keras 3 is to compute in, one of `tfdistill.precision.PRECISIONS`;
+            `None` for what it was saved with.
         task: what probabilities are: `"binary"` (sigmoids), `"categorical"` (a softmax), or `"auto"`: binary for k = 1.
 
     Returns:
@@ -32,7 +35,8 @@ def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="a
         UserError: where there is nothing at `path`; for a file of another kind, a truncated or damaged one, or one that
             needs classes that are not registered, or tf_keras; for a signature that is not there (lists those that
             are); for `inputs` that the teacher does not have. When called: for inputs that are missing.
-        ValueError: for unknown values of `outputs` and `task`, and a signature for a file.
+            For a `precision` of what cannot have another one: a SavedModel, a model of Keras 2.
+        ValueError: for unknown values of `outputs`, `task` and `precision`, and a signature for a file.
 
     Example:
 
@@ -44,18 +48,26 @@ def load_teacher(path, *, signature=None, inputs=None, outputs="logits", task="a
     if outputs not in OUTPUTS:
         raise ValueError(f"`outputs` must be one of {', '.join(map(repr, OUTPUTS))}. Received: outputs={outputs!r}")
     check_task(task)
+    if precision is not None:
+        check_precision(precision)
     path = Path(path)
     if not path.exists():
         raise UserError(f"No teacher at '{path}'. Pass an existing .keras file or SavedModel folder.")
     if path.is_file() and path.suffix in (".keras", *HDF5):
         if signature is not None:
             raise ValueError(f"`signature` is for SavedModels; a {path.suffix} file has none. Received: {signature!r}")
-        function, specs = open_keras_file(path)
+        function, specs = open_keras_file(path, precision)
     elif path.is_dir() and (path / "saved_model.pb").is_file():
+        if precision is not None:
+            raise UserError(
+                f"'{path}' is a SavedModel, which computes in what it was exported with: precision {precision} needs a .keras "
+                "file. Remove `precision`, or save the teacher with model.save('teacher.keras')."
+            )
         function, specs = open_saved_model(path, signature)
     else:
         raise UserError(
             f"'{path}' is neither a .keras or .h5 file nor a SavedModel folder (one with a saved_model.pb in it). "
             "Save the teacher with model.save('teacher.keras') or model.export('teacher')."
         )
-    return LoadedTeacher(function, specs, path=path, signature=signature, inputs=inputs, outputs=outputs, task=task)
+    reading = {"signature": signature, "inputs": inputs, "outputs": outputs, "task": task, "precision": precision}
+    return LoadedTeacher(function, specs, path=path, **reading)
