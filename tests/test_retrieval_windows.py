@@ -85,7 +85,7 @@ def test_places_without_a_target_and_items_that_come_again_weigh_nothing():
     distiller = RetrievalDistiller(None, model())
     batch = BatchVectors(distiller, _tensors(BATCH) | {"user": {"history": tf.constant(HISTORY)}}, training=False)
     rows = [0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0]
-    np.testing.assert_array_equal(batch.row_weights, rows)
+    np.testing.assert_array_equal(batch.pairs.weights, rows)
     np.testing.assert_array_equal(batch.weights["user"], rows)
     # Targets 5, 9, 9, 4, 7: 9 comes again. Negatives of those places: 1 9 | 2 2 | 8 3 | 1 5 | 3 1.
     positives = [0, 0, 1, 1, 0, 1, 0, 1, 0, 0, 0, 0]

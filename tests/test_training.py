@@ -1,21 +1,19 @@
 """Training as the stages do it: the best epoch is kept, the schedule ends at zero, seeds fix everything."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
 
+from tfdistill import optimizers
 from tfdistill.data import Field
 from tfdistill.errors import UserError
 from tfdistill.models import build
 from tfdistill.models.exposure import with_exposure_head
+from tfdistill.recipes.schema_steps import Steps
 from tfdistill.training import make_optimizer, predict_logits, train
 
 FIELDS = (Field("user", "categorical", "user", 20), Field("item", "categorical", "item", 10))
-SETTINGS = SimpleNamespace(
-    epochs=3, batch_size=32, learning_rate=0.01, learning_rate_schedule="cosine", weight_decay=0.0
-)
+SETTINGS = Steps(epochs=3, batch_size=32, learning_rate=0.01)
 
 
 def columns(rows=320):
@@ -51,11 +49,28 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another():
 
 
 def test_the_cosine_schedule_starts_at_the_rate_and_ends_at_zero():
-    optimizer = make_optimizer(SETTINGS, steps=100)
+    optimizer = make_optimizer(SETTINGS, 100, model=None)
     schedule = optimizer._learning_rate
     assert float(schedule(0)) == pytest.approx(0.01)
     assert float(schedule(50)) == pytest.approx(0.005)
     assert float(schedule(100)) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "kind, expected", [("adam", "Adam"), ("adagrad", "Adagrad"), ("row_wise_adagrad", "RowWiseAdagrad")]
+)
+def test_recipes_train_with_row_sparse_optimizers(kind, expected):
+    model = build("mlp", FIELDS, embedding_width=2, hidden_units=(4,))
+    settings = Steps(optimizer=kind, lazy=False, weight_decay=0.25)
+    optimizer = make_optimizer(settings, 1, model)
+    assert type(optimizer) is getattr(optimizers, expected)
+    assert (optimizer.lazy, optimizer.weight_decay) == (False, 0.25)
+
+
+def test_row_wise_adagrad_is_refused_for_a_model_without_tables():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    with pytest.raises(UserError, match="^optimizer: row_wise_adagrad is for models with embedding tables"):
+        make_optimizer(Steps(optimizer="row_wise_adagrad"), 1, model)
 
 
 def test_progress_counts_the_examples_of_the_whole_training():
@@ -91,7 +106,7 @@ def test_the_exposure_head_shares_the_rankers_weights_and_leaves_its_logits_alon
 
 
 def refused(**changes):
-    settings = SimpleNamespace(**{**vars(SETTINGS), **changes})
+    settings = SETTINGS.model_copy(update=changes)
     model = build("mlp", FIELDS, embedding_width=2, hidden_units=(4,))
     with pytest.raises(UserError) as caught:
         train(model, lambda epoch: columns(), settings, seed=1, rows_per_epoch=320, score=lambda: 0.5)

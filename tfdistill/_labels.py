@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from tfdistill._replicas import mean_over_replicas
+
 
 class LabeledRows:
     """Tells the labelled rows of a batch from the rest, for the hard loss and for the metrics.
@@ -29,20 +31,21 @@ class LabeledRows:
         self._flags = [_is_labeled(label, unlabeled_value) for label in keras.tree.flatten(labels)]
 
     def count(self):
-        """The number of labelled rows, averaged over the outputs; a float32 scalar."""
-        return sum(ops.sum(ops.cast(flags, "float32")) for flags in self._flags) / len(self._flags)
+        """The number of labelled rows, averaged over the outputs and the replicas; a float32 scalar."""
+        rows = sum(ops.sum(ops.cast(flags, "float32")) for flags in self._flags) / len(self._flags)
+        return mean_over_replicas(rows)
 
     def for_loss(self, sample_weight):
         """Returns labels and sample weights under which a mean over the batch is the mean over its labelled rows.
 
         An unlabelled row gets weight 0 and the label 0 (any legal label: weight 0 alone would not mend a NaN), a
-        labelled one its weight times batch / labelled rows. Without a labelled row all weights are 0, and so is the
-        loss.
+        labelled one its weight times batch / labelled rows, of all replicas. Without a labelled row all weights are 0,
+        and so is the loss.
         """
         labels, weights = [], []
         for label, prediction, weight, flags in self._rows(sample_weight):
             labeled = ops.cast(flags, "float32")
-            share = ops.divide_no_nan(1.0, ops.mean(labeled))
+            share = ops.divide_no_nan(1.0, mean_over_replicas(ops.mean(labeled)))
             labels.append(ops.where(_expanded(flags, len(label.shape)), label, ops.zeros_like(label)))
             # Keras wants weights of the rank of the loss values, which lack the predictions' last dimension.
             scale = _expanded(labeled * share, len(prediction.shape) - 1)

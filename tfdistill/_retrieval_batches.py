@@ -1,5 +1,7 @@
 """The batches that a retrieval student is trained on, negatives and candidates drawn anew before every epoch."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -36,7 +38,8 @@ class EpochBatches(keras.utils.PyDataset):
         """The number of the epoch whose batches these are."""
         return self._epoch
 
-    def _prepare(self):
+    def prepare(self):
+        """The arrays of the epoch."""
         if self._arrays is None:
             self._arrays = self._make(self._epoch)
             # Keras looks at the first batches before it announces the first epoch.
@@ -45,7 +48,7 @@ class EpochBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self):
-        rows = len(keras.tree.flatten(self._prepare())[0])
+        rows = len(keras.tree.flatten(self.prepare())[0])
         return rows // self.batch_size if self._drop_remainder else -(-rows // self.batch_size)
 
     def __len__(self):
@@ -53,10 +56,10 @@ class EpochBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return keras.tree.map_structure(lambda array: array[rows], self._prepare())
+        return keras.tree.map_structure(lambda array: array[rows], self.prepare())
 
     def on_epoch_begin(self):
-        self._prepare()
+        self.prepare()
         if not self._is_fresh:
             self._epoch += 1
             self._arrays = self._make(self._epoch)
@@ -90,6 +93,7 @@ class RetrievalBatches(keras.utils.PyDataset):
         drop_remainder: whether to leave out the last batch where it is smaller.
         first_epoch: number of the first epoch, where training goes on.
         windows: of `tfdistill.data.next_item_windows`, to train on instead of the pairs.
+        takes_all_places: whether to leave out "place", as replicas want it that share a batch.
 
     Raises:
         ValueError: for losses with rows of the batch's items, beside windows.
@@ -110,8 +114,10 @@ class RetrievalBatches(keras.utils.PyDataset):
         drop_remainder=False,
         first_epoch=0,
         windows=None,
+        takes_all_places=False,
     ):
         super().__init__()
+        self._takes_all_places = takes_all_places
         self.dataset, self.losses, self.seed, self.epochs = dataset, tuple(losses), seed, epochs
         self._batches = EpochBatches(self._make, batch_size, drop_remainder, first_epoch)
         if hasattr(negatives, "draw"):
@@ -125,7 +131,7 @@ class RetrievalBatches(keras.utils.PyDataset):
             "student_scores": student_scores,
             "student_item_scores": student_item_scores,
         }
-        self._candidates = {}
+        self._candidates, self._ahead = {}, Ahead(self._rows_of, epochs)
         self._rows, self._windows = len(dataset.pairs["train"] if windows is None else windows["user"]), None
         if windows is not None:
             for loss in self.losses:
@@ -150,19 +156,38 @@ class RetrievalBatches(keras.utils.PyDataset):
         return self.num_batches
 
     def __getitem__(self, index):
-        batch = dict(self._batches[index])
+        _, tables = self.whole_epoch()
+        batch = self.assemble(self._batches[index], tables)
+        return keras.tree.map_structure(lambda tensor: tensor.numpy(), batch)
+
+    @property
+    def batch_size(self):
+        """Rows a batch."""
+        return self._batches.batch_size
+
+    def whole_epoch(self):
+        """(arrays, tables): arrays with a row for each of the epoch's, in the order in which they are to come, and the
+        candidates of losses by their place, {"0": {name: array [users or items, n]}}."""
+        arrays = self._batches.prepare()
+        return arrays, {place: drawn for place, (_, drawn) in self._candidates.items()}
+
+    def assemble(self, arrays, tables):
+        """A batch of tensors, from its rows of the epoch's arrays and the whole of its tables."""
+        batch = dict(keras.tree.map_structure(tf.convert_to_tensor, arrays))
         rows = batch.pop("rows")
-        if self._windows is not None:
+        if self._windows is not None and not self._takes_all_places:
             batch["place"] = self._windows.places(batch["item"])
-        if self._candidates:
+        if tables:
             batch["candidates"] = {}
-        for place, (side, drawn) in self._candidates.items():
-            given = batch[side]
-            row = rows.get(place, given[side] if isinstance(given, dict) else given)
-            gathered = {name: array[row] for name, array in drawn.items()}
+        for place, drawn in tables.items():
+            side, _ = self._candidates[place]
+            row = rows.get(place, batch[side][side] if isinstance(batch[side], dict) else batch[side])
+            gathered = {name: tf.gather(array, row) for name, array in drawn.items()}
             if place in rows:
                 count = self.dataset.users if side == "user" else self.dataset.items
-                gathered |= {"row": row, "row_weight": np.full(len(row), count / len(row), np.float32)}
+                size = tf.shape(row) if row.shape[0] is None else row.shape
+                weight = tf.cast(count, "float32") / tf.cast(size[0], "float32")
+                gathered |= {"row": row, "row_weight": tf.fill(size, weight)}
             batch["candidates"][place] = gathered
         return batch
 
@@ -172,19 +197,21 @@ class RetrievalBatches(keras.utils.PyDataset):
     def _order(self, epoch):
         return generator("order of pairs", self.seed, epoch).permutation(self._rows)
 
-    def _make(self, epoch):
+    def _rows_of(self, epoch):
+        """The arrays of an epoch that the student has no part in."""
         order = self._order(epoch)
 
         def draw(users):
             return self._negatives.draw(users, self._count, seed=self.seed, epoch=epoch)
 
-        if self._windows is None:
-            pairs = self.dataset.pairs["train"][order]
-            arrays = {"user": pairs[:, 0], "item": pairs[:, 1]}
-            if self._count:
-                arrays["negative"] = draw(pairs[:, 0])
-        else:
-            arrays = self._windows.arrays(order, draw if self._count else None)
+        if self._windows is not None:
+            return self._windows.arrays(order, draw if self._count else None)
+        pairs = self.dataset.pairs["train"][order]
+        negatives = {"negative": draw(pairs[:, 0])} if self._count else {}
+        return {"user": pairs[:, 0], "item": pairs[:, 1], **negatives}
+
+    def _make(self, epoch):
+        arrays = self._ahead(epoch)
         context = RankingContext(self.dataset, epoch=epoch, epochs=self.epochs, **self._context)
         self._candidates, arrays["rows"] = {}, {}
         for place, loss in enumerate(self.losses):
@@ -192,8 +219,28 @@ class RetrievalBatches(keras.utils.PyDataset):
                 random = generator("candidates", self.seed, epoch, place)
                 self._candidates[str(place)] = (loss.side, checked(loss.draw(context, random), context, loss))
                 if loss.rows == "all":
-                    arrays["rows"][str(place)] = _in_turn(context.rows(loss.side), len(order), random)
+                    arrays["rows"][str(place)] = _in_turn(context.rows(loss.side), self._rows, random)
         return arrays
+
+
+class Ahead:
+    """Calls a function for one number after the other, and in a thread of its own already for the next.
+
+    Args:
+        function: (number) -> result.
+        count: the numbers are below it.
+    """
+
+    def __init__(self, function, count):
+        self._function, self._count = function, count
+        self._pool, self._number, self._future = ThreadPoolExecutor(1), None, None
+
+    def __call__(self, number):
+        """The function's result for a number."""
+        result = self._future.result() if self._number == number else self._function(number)
+        self._number = number + 1 if number + 1 < self._count else None
+        self._future = None if self._number is None else self._pool.submit(self._function, self._number)
+        return result
 
 
 def _in_turn(rows, count, random):
@@ -217,29 +264,3 @@ def checked(drawn, context, loss):
             f"Received: {items.min()} to {items.max()}"
         )
     return {name: array.astype("int32" if name == "item" else "float32") for name, array in drawn.items()}
-
-
-class StaticBatches(keras.callbacks.Callback):
-    """`RetrievalBatches` as a `tf.data.Dataset` of known shapes, which XLA can take gradients of branches for.
-
-    Keras gives the batches of a `PyDataset` an unknown size, and what a branch computes of it is no constant to XLA. A
-    callback as well, which must be among those of `fit`: it says which epoch comes.
-
-    Args:
-        batches: `RetrievalBatches` that leave out the last, smaller batch.
-    """
-
-    def __init__(self, batches):
-        super().__init__()
-        self._batches = batches
-        first = batches[0]
-        spec = keras.tree.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), first)
-        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=spec)
-        self.dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._batches.on_epoch_begin()
-
-    def _generate(self):
-        for index in range(len(self._batches)):
-            yield self._batches[index]

@@ -118,4 +118,7 @@ class WindowBatches:
 
     def places(self, targets):
         """The places of a batch that become rows, those with a target first: int32 [rows]."""
-        return np.argsort(targets.ravel() == 0, kind="stable")[: self._rows].astype(np.int32)
+        is_target = tf.reshape(targets, [-1]) > 0
+        places = tf.concat([tf.where(is_target), tf.where(~is_target)], axis=0)[: self._rows, 0]
+        whole = targets.shape[0] is not None and self._rows <= targets.shape.num_elements()
+        return tf.ensure_shape(tf.cast(places, "int32"), [self._rows if whole else None])

@@ -1,9 +1,9 @@
 """A distiller's soft losses: what they may be, and their weighted sum."""
 
 import keras
-import tensorflow as tf
 
 from tfdistill._features import feature_key
+from tfdistill._replicas import gathered, replicas
 from tfdistill.losses.shapes import check_same_shape
 from tfdistill.schedules import check_weight, weigh
 from tfdistill.teachers.calling import takes_argument
@@ -86,9 +86,12 @@ def weighted_sum(losses, weights, teacher_outputs, student_outputs, *, sample_we
         if not getattr(loss, "built", True):
             loss.build(tuple(teacher_output.shape), tuple(student_output.shape))
         between_predictions = teacher_key is None and student_key is None
-        available = {"labels": labels, "step": step}
+        examples = {"labels": labels}
         if between_predictions or not keras.tree.is_nested(sample_weight):
-            available["sample_weight"] = sample_weight
+            examples["sample_weight"] = sample_weight
+        if getattr(loss, "compares_examples", False):
+            teacher_output, student_output, examples = gathered((teacher_output, student_output, examples))
+        available = {**examples, "step": step}
         arguments = {
             name: value
             for name, value in available.items()
@@ -99,6 +102,8 @@ def weighted_sum(losses, weights, teacher_outputs, student_outputs, *, sample_we
             raise ValueError(
                 f"{type(loss).__name__}.compute_loss must return a scalar. Received: shape {tuple(value.shape)}"
             )
+        if isinstance(loss, KERAS_LOSSES) and all(isinstance(one, keras.Loss) for one in keras.tree.flatten(loss.loss)):
+            value *= replicas()  # Keras has divided by it
         total += weigh(weight, value, step, training)
     # Under a distribution strategy gradients are summed over the replicas; Keras scales the hard loss alike.
-    return total / tf.distribute.get_strategy().num_replicas_in_sync
+    return total / replicas()

@@ -6,8 +6,11 @@ import tensorflow as tf
 
 from tfdistill._features import PREDICTION, FeatureExtractor
 from tfdistill._labels import LabeledRows
+from tfdistill._replicas import over_replicas, replicas
 from tfdistill._soft_losses import check_losses, check_weights, feature_keys, validate, weighted_sum
 from tfdistill.data.transfer import mix_transfer_set
+from tfdistill.distribution.fitting import fit_over_replicas, for_workers
+from tfdistill.precision import policy_of, scaled, with_shared_overflow
 from tfdistill.schedules import check_share, deserialize, serialize, share_of
 from tfdistill.soft_targets.augmentation import refuse_augmentation
 from tfdistill.teachers.forms import as_teacher
@@ -91,7 +94,7 @@ class Distiller(keras.Model):
         if not isinstance(student, keras.Model):
             raise ValueError(f"`student` must be a keras.Model. Received: student={student!r}")
         # Loss scaling follows the policy; casting is the business of the student, which may read ids as floats.
-        kwargs.setdefault("dtype", student.dtype_policy)
+        kwargs.setdefault("dtype", policy_of(student))
         super().__init__(name=name, autocast=False, **kwargs)
         self.student = student
         self.distillation_losses = check_losses(distillation_losses)
@@ -163,7 +166,7 @@ class Distiller(keras.Model):
             loss: the hard loss, in any form that Keras takes. May be `None` only where `student_loss_weight` is 0.
             metrics: metrics of the student's predictions, in any form that Keras takes.
             **kwargs: the other arguments of `keras.Model.compile`. jit_compile="auto" means False with a teacher that
-                is no Keras model, and with `unlabeled_value`.
+                is no Keras model, with `unlabeled_value`, and under a distribution strategy of several replicas.
 
         Raises:
             ValueError: where the hard loss is missing, or sums over the batch although some rows may be unlabelled.
@@ -178,8 +181,10 @@ class Distiller(keras.Model):
             raise ValueError(
                 f"`unlabeled_value` needs a `loss` that averages over the batch. Received: reductions {reductions}"
             )
-        teacher_compiles = self.teacher is not None and self._teacher_feature_extractor.supports_jit
-        if kwargs.get("jit_compile", "auto") == "auto" and (self.unlabeled_value is not None or not teacher_compiles):
+        compiles = self.teacher is not None and self._teacher_feature_extractor.supports_jit
+        compiles = compiles and self.unlabeled_value is None
+        compiles = compiles and self.distribute_strategy.num_replicas_in_sync == 1
+        if kwargs.get("jit_compile", "auto") == "auto" and not compiles:
             kwargs["jit_compile"] = False
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
@@ -202,8 +207,9 @@ class Distiller(keras.Model):
             ValueError: for a transfer set without `unlabeled_value`, together with `validation_split` or `class_weight`,
                 or unlike the inputs.
         """
+        fit_over_replicas(self)
         if transfer_set is None:
-            return super().fit(x, y, batch_size, *args, **kwargs)
+            return super().fit(*for_workers(self, x, y, batch_size), *args, **kwargs)
         if self.unlabeled_value is None:
             raise ValueError(
                 "`transfer_set` holds examples without labels: construct the distiller with `unlabeled_value`, a number "
@@ -222,7 +228,12 @@ class Distiller(keras.Model):
             labeled = tf.data.Dataset.from_tensor_slices(labeled).batch(batch_size)
         seed = int(np.random.randint(2**31 - 1))  # so that keras.utils.set_random_seed fixes it
         batches = mix_transfer_set(labeled, transfer_set, transfer_ratio, self.unlabeled_value, batch_size, seed)
-        return super().fit(batches, None, None, *args, shuffle=False, **kwargs)
+        return super().fit(*for_workers(self, batches), *args, shuffle=False, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        """Judges the student as `keras.Model.evaluate` does."""
+        fit_over_replicas(self)
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -234,10 +245,11 @@ class Distiller(keras.Model):
             loss = self.compute_loss(
                 x, y, prediction, sample_weight, True, teacher_outputs=teacher_outputs, student_outputs=student_outputs
             )
-            scaled_loss = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
-        self._loss_tracker.update_state(_over_replicas(loss), sample_weight=_batch_size(prediction))
+            variables = self.trainable_variables
+            scaled_loss = scaled(loss, self.optimizer, variables)
+        gradients = with_shared_overflow(self.optimizer, tape.gradient(scaled_loss, variables))
+        self.optimizer.apply(gradients, variables)
+        self._loss_tracker.update_state(over_replicas(loss), sample_weight=_batch_size(prediction))
         return self.compute_metrics(x, y, prediction, sample_weight)
 
     def test_step(self, data):
@@ -245,7 +257,7 @@ class Distiller(keras.Model):
         student_outputs = self._student_outputs(x, training=False)
         prediction = student_outputs[PREDICTION]
         loss = self.compute_loss(x, y, prediction, sample_weight, False, student_outputs=student_outputs)
-        self._loss_tracker.update_state(_over_replicas(loss), sample_weight=_batch_size(prediction))
+        self._loss_tracker.update_state(over_replicas(loss), sample_weight=_batch_size(prediction))
         logs = self.compute_metrics(x, y, prediction, sample_weight)
         if not self._distills(training=False):
             del logs[self.distillation_loss_tracker.name]
@@ -297,21 +309,24 @@ class Distiller(keras.Model):
             share, rows = share_of(self.student_loss_weight, step), _batch_size(prediction)
             if training and self.teacher_interval > 1:
                 is_due = keras.ops.equal(step % self.teacher_interval, 0)
-                distillation_loss = tf.cond(is_due, soft_loss, lambda: tf.zeros(()))
+                if replicas() == 1:
+                    distillation_loss = tf.cond(is_due, soft_loss, lambda: tf.zeros(()))
+                else:  # replicas cannot meet inside a condition
+                    distillation_loss = tf.where(is_due, soft_loss(), 0.0)
                 share, rows = keras.ops.where(is_due, share, 1.0), keras.ops.where(is_due, rows, 0)
             else:
                 distillation_loss = soft_loss()
-            self.distillation_loss_tracker.update_state(_over_replicas(distillation_loss), sample_weight=rows)
+            self.distillation_loss_tracker.update_state(over_replicas(distillation_loss), sample_weight=rows)
             total_loss = share * student_loss + (1.0 - share) * distillation_loss
         for loss in self.losses:
             total_loss += keras.ops.cast(self._aggregate_additional_loss(loss), "float32")
-        self.student_loss_tracker.update_state(_over_replicas(student_loss), sample_weight=labeled_rows)
-        self.total_loss_tracker.update_state(_over_replicas(total_loss), sample_weight=_batch_size(prediction))
+        self.student_loss_tracker.update_state(over_replicas(student_loss), sample_weight=labeled_rows)
+        self.total_loss_tracker.update_state(over_replicas(total_loss), sample_weight=_batch_size(prediction))
         return total_loss
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the compiled metrics with the labelled rows, and returns the results of all metrics."""
-        if self.unlabeled_value is not None and y is not None:
+        if self.unlabeled_value is not None and y is not None and self._compile_metrics is not None:
             rows = LabeledRows(y, y_pred, self.unlabeled_value)
             y, y_pred, sample_weight = rows.for_metrics(sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)
@@ -380,8 +395,3 @@ class Distiller(keras.Model):
 
 def _batch_size(outputs):
     return keras.ops.shape(keras.tree.flatten(outputs)[0])[0]
-
-
-def _over_replicas(loss):
-    """The loss as one would read it: Keras divides losses by the number of replicas, whose gradients are summed."""
-    return loss * tf.distribute.get_strategy().num_replicas_in_sync

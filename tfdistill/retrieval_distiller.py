@@ -5,17 +5,24 @@ import tensorflow as tf
 
 from tfdistill import _base_ranking_loss as base_ranking_loss
 from tfdistill._batch_vectors import BatchVectors
-from tfdistill._retrieval_batches import EpochBatches, RetrievalBatches, StaticBatches
+from tfdistill._replicas import over_replicas, replicas
+from tfdistill._retrieval_batches import EpochBatches, RetrievalBatches
+from tfdistill._retrieval_dataset import DatasetBatches
 from tfdistill._retrieval_epochs import BeginEpochs, StudentScores
 from tfdistill._retrieval_rows import TowerInputs
 from tfdistill._retrieval_windows import check_teacher, windows_of
 from tfdistill._soft_losses import check_weights
 from tfdistill._teacher_vectors import TeacherVectors
 from tfdistill.data.negatives import log_sampling_probability
+from tfdistill.distribution.batches import distribute
+from tfdistill.distribution.fitting import fit_over_replicas, for_workers
+from tfdistill.distribution.tpu import needs_static_shapes
 from tfdistill.losses.ranking_loss import REDUCTIONS, RankingLoss, check_choice, check_number
 from tfdistill.losses.representation_loss import ENTITIES, RepresentationLoss
 from tfdistill.models.retrieval import histories, item_vectors, towers, user_vectors
+from tfdistill.optimizers.row_sparse import RowSparse
 from tfdistill.parametrize import parametrized_parts
+from tfdistill.precision import policy_of, scaled, with_shared_overflow
 from tfdistill.schedules import deserialize, serialize, weigh
 
 
@@ -104,7 +111,7 @@ class RetrievalDistiller(keras.Model):
                 "Train a plain model; export_retrieval stores its tables as int8 and int4."
             )
         student_towers = towers(student)
-        kwargs.setdefault("dtype", student.dtype_policy)
+        kwargs.setdefault("dtype", policy_of(student))
         super().__init__(name=name, autocast=False, **kwargs)
         self.student = student
         self._student_towers = _Untracked(dict(zip(ENTITIES, student_towers, strict=True)))
@@ -226,6 +233,7 @@ class RetrievalDistiller(keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
             callbacks = [BeginEpochs(self._representation_losses()), *callbacks]
+        x, _, batch_size = for_workers(fit_over_replicas(self), x, None, batch_size)
         return super().fit(x, batch_size=batch_size, callbacks=callbacks, **kwargs)
 
     def fit_retrieval(
@@ -255,7 +263,8 @@ class RetrievalDistiller(keras.Model):
             item_rankings: the teacher's best users of every item, for those with side="item".
             seed: whole number of at least 0; the order of pairs, negatives and candidates depend on it and the epoch.
             initial_epoch: number of the first epoch, where training goes on.
-            drop_remainder: whether to leave out the last batch where it is smaller, so that all have one shape.
+            drop_remainder: whether to leave out the last batch where it is smaller, so that all have one shape, as they must
+                on a TPU.
             **kwargs: those of `keras.Model.fit`.
 
         Returns: the `keras.callbacks.History`.
@@ -265,12 +274,13 @@ class RetrievalDistiller(keras.Model):
             ValueError: for a user tower with "history" that is no sequence model, and for losses between vectors beside a
                 teacher that is none.
         """
+        drop_remainder = drop_remainder or needs_static_shapes(self.distribute_strategy)
         windows = windows_of(self.student, dataset)
         if self._representation_losses():
             check_teacher(self.student, self.teacher)
         self.set_dataset(dataset)
         needs_negatives = self.base_loss in base_ranking_loss.NEEDS_NEGATIVES or self._representation_losses()
-        scores = StudentScores(self.student, dataset)
+        scores, several = StudentScores(self.student, dataset), self.distribute_strategy.num_replicas_in_sync > 1
         batches = RetrievalBatches(
             dataset,
             batch_size,
@@ -285,21 +295,21 @@ class RetrievalDistiller(keras.Model):
             drop_remainder,
             initial_epoch,
             windows,
+            takes_all_places=several,
         )
         scores.batches = batches
-        if drop_remainder:
-            static = StaticBatches(batches)
-            kwargs["callbacks"] = [static, *keras.tree.flatten(kwargs.get("callbacks") or [])]
-            batches = static.dataset
+        of_epochs = DatasetBatches(batches, drop_remainder)
+        kwargs["callbacks"] = [of_epochs, *keras.tree.flatten(kwargs.get("callbacks") or [])]
+        batches = distribute(of_epochs.dataset, self.distribute_strategy)
         return self.fit(batches, epochs=epochs, initial_epoch=initial_epoch, shuffle=False, **kwargs)
 
     def train_step(self, data):
         data = _batch(data)
         with tf.GradientTape() as tape:
             loss = self._losses_of(data, training=True)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        self._apply(tape.gradient(scaled_loss, variables), variables)
+            variables = self.trainable_variables
+            scaled_loss = scaled(loss, self.optimizer, variables)
+        self._apply(with_shared_overflow(self.optimizer, tape.gradient(scaled_loss, variables)), variables)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
@@ -353,34 +363,37 @@ class RetrievalDistiller(keras.Model):
             else:
                 value = loss.compute_loss(*batch.candidates(loss, str(place)), step=step)
             distillation += weigh(weight, value, step, training)
+        distillation /= replicas()  # each of them has it of the whole batch
         total = self.base_loss_weight * base + distillation
         for loss in self.losses:
             total += keras.ops.cast(self._aggregate_additional_loss(loss), "float32")
-        self._loss_tracker.update_state(total)
-        self.base_loss_tracker.update_state(base)
-        self.distillation_loss_tracker.update_state(distillation)
+        self._loss_tracker.update_state(over_replicas(total))
+        self.base_loss_tracker.update_state(over_replicas(base))
+        self.distillation_loss_tracker.update_state(over_replicas(distillation))
         return total
 
     def _base_loss(self, batch):
-        user, positive = batch.vectors["user"], batch.positive
+        """The base loss of this replica's pairs: a sum over them, or of a loss that needs the whole batch its share."""
+        if self.reduction == "mean" or self.base_loss == "in_batch_softmax":
+            return self._loss_of_pairs(batch, batch.all_pairs) / replicas()
+        return self._loss_of_pairs(batch, batch.pairs)
+
+    def _loss_of_pairs(self, batch, pairs):
+        user, positive, negative, items, weights = pairs
         if self.base_loss in base_ranking_loss.NEEDS_NEGATIVES:
-            if batch.negative is None:
+            if negative is None:
                 raise ValueError(f'The base loss "{self.base_loss}" needs "negative" in the batches. Received: none')
-            return getattr(base_ranking_loss, self.base_loss)(
-                user, positive, batch.negative, self.reduction, batch.row_weights
-            )
+            return getattr(base_ranking_loss, self.base_loss)(user, positive, negative, self.reduction, weights)
         if self.base_loss == "in_batch_softmax":
             probabilities = self._log_probabilities.value
-            if probabilities is not None and batch.items is not None:
-                probabilities = tf.gather(probabilities, batch.items)
+            if probabilities is not None and items is not None:
+                probabilities = tf.gather(probabilities, items)
             return base_ranking_loss.in_batch_softmax(
-                user, positive, batch.items, probabilities, self.temperature, self.reduction, batch.row_weights
+                user, positive, items, probabilities, self.temperature, self.reduction, weights
             )
-        if batch.items is None:
+        if items is None:
             raise ValueError('The base loss "full_softmax" needs the ids of items: "item" in the dict of their inputs.')
-        return base_ranking_loss.full_softmax(
-            user, batch.items, batch.all_items, self.temperature, self.reduction, batch.row_weights
-        )
+        return base_ranking_loss.full_softmax(user, items, batch.all_items, self.temperature, self.reduction, weights)
 
     def _outputs(self, batch, all_items):
         """(teacher's vectors, student's vectors, weights) for a loss between vectors, with all items or those of the batch."""
@@ -403,13 +416,15 @@ class RetrievalDistiller(keras.Model):
         if entity == "user" and batch.places is not None:
             check_teacher(self.student, self.teacher)
             self._teacher_table()  # which is asked for items, and says what is missing
-            return tf.stop_gradient(batch.places.vectors(self.teacher, batch.given["user"], training=False))
+            vectors = batch.places.vectors(self.teacher, batch.given["user"], training=False)
+            return batch.whole(entity, tf.stop_gradient(vectors))
         ids = batch.ids[entity]
         if isinstance(batch.given[entity], dict) and self._teacher_towers.value is not None:
             # What stands in the batch, such as a history, may be other than what is known of the user.
             tower = self._teacher_towers.value[entity]
             inputs = self._teacher_inputs.value.get(entity) or TowerInputs(tower, entity)
-            return tf.stop_gradient(tf.cast(tower(inputs(batch.given[entity]), training=False), "float32"))
+            vectors = tf.cast(tower(inputs(batch.given[entity]), training=False), "float32")
+            return batch.whole(entity, tf.stop_gradient(vectors))
         if ids is None:
             raise ValueError(
                 f'Losses between vectors need the ids of {entity}s, "{entity}" in the dict of their inputs, or a '
@@ -418,18 +433,20 @@ class RetrievalDistiller(keras.Model):
         return tf.gather(self._teacher_table()[entity], ids)
 
     def _apply(self, gradients, variables):
-        """Applies gradients, each row of a table once: Keras's Adam counts ids that come again in a batch wrongly."""
+        """Applies gradients, each row of a table once: Keras's own optimizers count ids that come again in a batch wrongly."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if isinstance(optimizer, RowSparse) and not self.l2:
+            self.optimizer.apply(gradients, variables)
+            return
         gradients = [None if one is None else tf.convert_to_tensor(one) for one in gradients]
         if self.l2:
-            scale = self.optimizer.scale_loss(tf.constant(self.l2))
+            scale = self.optimizer.scale_loss(tf.constant(self.l2 / replicas()))
             gradients = [
                 scale * tf.cast(variable, scale.dtype)
                 if gradient is None
                 else gradient + tf.cast(scale, gradient.dtype) * tf.cast(variable, gradient.dtype)
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
-        if not self.optimizer.built:
-            self.optimizer.build(variables)
         if tf.executing_eagerly() or tf.distribute.has_strategy():
             self.optimizer.apply(gradients, variables)
             return

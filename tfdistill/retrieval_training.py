@@ -5,8 +5,13 @@ import time
 import keras
 import numpy as np
 
+from tfdistill._execution import execution
+from tfdistill._replicas import replicas
 from tfdistill._retrieval_windows import windows_of
+from tfdistill._training_state import TrainingState
+from tfdistill.distribution.batches import check_divides
 from tfdistill.errors import UserError
+from tfdistill.training import make_optimizer
 
 EPSILON = 1e-8  # PyTorch's, with which the published numbers were made
 
@@ -22,34 +27,46 @@ def train_retrieval(
     rankings=None,
     item_rankings=None,
     on_progress=None,
+    state=None,
 ):
     """Trains the student of a `RetrievalDistiller` and leaves it with the weights of the best epoch, or of the last.
 
     Args:
         distiller: a `tfdistill.RetrievalDistiller`, not yet compiled.
         dataset: `ImplicitDataset`.
-        settings: `epochs`, `batch_size`, `learning_rate`, `negatives`, `negatives_from` ("uniform" or "popularity"),
-            `evaluate_every`, `patience` (epochs without a better look, or `None`) and `keep` ("best" or "last").
+        settings: `epochs`, `batch_size`, `negatives`, `negatives_from` ("uniform" or "popularity"), `evaluate_every`,
+            `patience` (epochs without a better look, or `None`), `keep` ("best" or "last"), and what
+            `tfdistill.training.make_optimizer` reads.
         seed: fixes the order of pairs, negatives and candidates.
         score: () -> what the best epoch is chosen by, of the student as it stands; more is better.
         metric: what `score` is called.
         rankings, item_rankings: the teacher's, for losses that draw candidates from them.
         on_progress: called as (examples done, examples in all) while it runs.
+        state: the path of an .npz file that keeps what the training has so far; see `tfdistill.training.train`.
 
     Raises:
-        UserError: the loss is no longer a number.
+        UserError: a batch does not divide by the replicas, or the loss is no longer a number.
 
     Returns: one record an epoch: epoch, loss, seconds, examples_per_second, and validation_METRIC of those that were looked
     at; seconds are those of training alone, examples pairs, or items predicted from histories.
     """
-    watch = _Watch(_examples(distiller.student, dataset), settings, score, metric, on_progress)
+    windows = windows_of(distiller.student, dataset)
+    rows = len(dataset.pairs["train"] if windows is None else windows["user"])
+    examples = rows if windows is None else int(np.count_nonzero(windows["target"]))
+    check_divides(settings.batch_size, replicas())
     parts = (distiller.student, *distiller.distillation_losses)
     with_xla = not any(getattr(part, "is_faster_without_xla", False) for part in parts)
-    # XLA refuses the running sums of ranking losses for batches of unknown size, as Keras makes them.
-    with_xla = with_xla and not any(hasattr(loss, "draw") for loss in distiller.distillation_losses)
-    distiller.compile(keras.optimizers.Adam(settings.learning_rate, epsilon=EPSILON), jit_compile=with_xla)
+    steps = -(-rows // settings.batch_size)
+    optimizer = make_optimizer(settings, settings.epochs * steps, distiller, epsilon=EPSILON)
+    distiller.compile(optimizer, **execution(settings, steps, auto=with_xla))
+    kept = TrainingState(state, distiller)
+    watch = _Watch(examples, settings, score, metric, on_progress, kept)
+    if kept.exists():
+        distiller.optimizer.build(distiller.trainable_variables)
+        watch.go_on(*kept.read())
     distiller.fit_retrieval(
         dataset,
+        initial_epoch=len(watch.records),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         negatives=_negatives(dataset, settings),
@@ -64,12 +81,6 @@ def train_retrieval(
     return watch.records
 
 
-def _examples(student, dataset):
-    """How many an epoch has."""
-    windows = windows_of(student, dataset)
-    return len(dataset.pairs["train"]) if windows is None else int(np.count_nonzero(windows["target"]))
-
-
 def _negatives(dataset, settings):
     if settings.negatives_from == "uniform":
         return settings.negatives
@@ -81,17 +92,23 @@ def _negatives(dataset, settings):
 class _Watch(keras.callbacks.Callback):
     """Times epochs, looks at the validation part, keeps the best weights, tells how far it is."""
 
-    def __init__(self, examples, settings, score, metric, tell):
+    def __init__(self, examples, settings, score, metric, tell, kept):
         super().__init__()
+        self.kept = kept
         self.examples, self.settings = examples, settings
         self.score, self.metric, self.tell = score, metric, tell
         self.records, self.best, self.best_epoch, self.best_weights = [], -np.inf, 0, None
+
+    def go_on(self, progress, best_weights):
+        """Takes up what a training that was stopped has kept."""
+        self.records, self.best, self.best_epoch = (progress[name] for name in ("records", "best", "best_epoch"))
+        self.best_weights = best_weights
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.tell is not None:
+        if self.tell is not None and self.params["steps"]:
             done = len(self.records) + (batch + 1) / self.params["steps"]
             self.tell(round(done * self.examples), self.settings.epochs * self.examples)
 
@@ -105,7 +122,10 @@ class _Watch(keras.callbacks.Callback):
             )
         record = {"epoch": number, "loss": loss, "seconds": seconds, "examples_per_second": self.examples / seconds}
         if number % settings.evaluate_every == 0 or number == settings.epochs:
-            quality = record[f"validation_{self.metric}"] = float(self.score())
+            workers = self.kept.workers
+            quality = record[f"validation_{self.metric}"] = workers.from_chief(
+                self.score() if workers.is_chief else 0.0
+            )[0]
             if quality > self.best:
                 self.best, self.best_epoch = quality, number
                 if settings.keep == "best":
@@ -113,3 +133,6 @@ class _Watch(keras.callbacks.Callback):
             elif settings.patience is not None and number - self.best_epoch >= settings.patience:
                 self.model.stop_training = True
         self.records.append(record)
+        if number < settings.epochs and not self.model.stop_training:
+            progress = {"records": self.records, "best": self.best, "best_epoch": self.best_epoch}
+            self.kept.write(progress, self.best_weights)

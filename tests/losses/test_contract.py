@@ -272,11 +272,13 @@ def test_half_precision_outputs_are_compared_in_float32(name, construction, dtyp
     kind, loss = sample(name, construction)
     teacher, student = values(kind.teacher), values(kind.student, 1)
     built(loss, teacher, student)
-    half, to_student, _, _ = value_and_gradients(kind, loss, teacher, student, dtype)
-    assert half.dtype == tf.float32
-    assert np.isfinite(to_student).all()
-    outputs = (tf.cast(tf.cast(kind.activation(one), dtype), "float32") for one in (teacher, student))
-    close(half, loss.compute_loss(*outputs, labels=LABELS), rtol=1e-5)
+    for factor in (1.0, 5000.0):  # where the square of a float16, and sums of them, are infinite
+        given = factor * teacher, factor * student
+        half, to_student, _, _ = value_and_gradients(kind, loss, *given, dtype)
+        assert half.dtype == tf.float32
+        assert np.isfinite(half) and np.isfinite(to_student).all()
+        outputs = (tf.cast(tf.cast(kind.activation(one), dtype), "float32") for one in given)
+        close(half, loss.compute_loss(*outputs, labels=LABELS), rtol=1e-5)
 
 
 @every_construction

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import logsumexp
 
 from tfdistill.data.implicit import ImplicitDataset
@@ -41,6 +42,22 @@ def test_scores_that_overflow_an_exponential_do_no_harm(gradient):
     scores = np.float32([[500.0, -500.0, 200.0, 0.0]])
     np.testing.assert_allclose(relaxed_ranking(scores[:, :2], scores[:, 2:]), by_terms(scores, 2), rtol=1e-6)
     assert np.isfinite(gradient(lambda point: relaxed_ranking(point[:, :2], point[:, 2:]), scores)).all()
+
+
+@pytest.mark.parametrize("ordered", [13, 40])
+def test_long_lists_compile_with_xla_for_batches_of_unknown_size(ordered):
+    scores = np.random.default_rng(0).normal(0, 2, (3, ordered + 4)).astype("float32")
+
+    def value_and_gradient(scores):
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            value = relaxed_ranking(scores[:, :ordered], scores[:, ordered:])
+        return value, tape.gradient(value, scores)
+
+    signature = [tf.TensorSpec([None, ordered + 4])]
+    value, gradient = tf.function(value_and_gradient, signature, jit_compile=True)(scores)
+    np.testing.assert_allclose(value, by_terms(scores, ordered), rtol=1e-5)
+    np.testing.assert_allclose(gradient, value_and_gradient(tf.constant(scores))[1], atol=1e-5)
 
 
 @pytest.fixture

@@ -249,12 +249,15 @@ def test_eager_graph_and_xla_agree_and_the_batch_size_may_be_unknown(make, conte
 def test_half_precision_outputs_are_compared_in_float32(make, context, dtype):
     loss = built(make())
     teacher, student = inputs_of(loss, context)
-    quiet(loss)
-    value, to_student, _, _ = value_and_gradients(loss, teacher, student, dtype=dtype)
-    rounded = keras.tree.map_structure(lambda one: tf.cast(tf.cast(one, dtype), "float32"), (teacher, student))
-    quiet(loss)
-    assert value.dtype == tf.float32
-    close(value, loss.compute_loss(*rounded))
+    for factor in (1.0, 5000.0):  # where the square of a float16, and sums of them, are infinite
+        large = keras.tree.map_structure(lambda one, factor=factor: factor * one, (teacher, student))
+        given = (teacher, large[1]) if isinstance(loss, losses.RankingLoss) else large  # ranks are no scores
+        quiet(loss)
+        value, to_student, _, _ = value_and_gradients(loss, *given, dtype=dtype)
+        rounded = keras.tree.map_structure(lambda one: tf.cast(tf.cast(one, dtype), "float32"), given)
+        quiet(loss)
+        assert value.dtype == tf.float32 and np.isfinite(value)
+        close(value, loss.compute_loss(*rounded))
 
 
 @every

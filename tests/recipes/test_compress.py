@@ -1,7 +1,6 @@
 """The steps after distillation: what a recipe says of them, in which order they run, and a whole run of them."""
 
 import json
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -156,11 +155,11 @@ def test_no_epoch_is_kept_that_ends_before_the_step_has_done_what_it_does(recipe
 
 
 def test_an_epoch_before_the_first_kept_one_is_never_chosen():
+    from tfdistill.recipes.schema_steps import Steps
     from tfdistill.training import train
 
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    settings = SimpleNamespace(epochs=3, batch_size=4, learning_rate=0.1, learning_rate_schedule="constant")
-    settings.weight_decay = 0.0
+    settings = Steps(epochs=3, batch_size=4, learning_rate=0.1)
     columns, weights, scores = (np.ones((8, 1), np.float32), np.ones((8, 1), np.float32)), [], iter([0.9, 0.6, 0.7])
 
     def score():

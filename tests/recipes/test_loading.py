@@ -65,7 +65,8 @@ def test_a_file_name_that_makes_no_folder_name_is_refused(write):
             "    learning_rat: 1e-3",
             "    learning_rate: 1e-3",
             "mine.yaml line 11: student.train.learning_rat: unknown key. Did you mean 'learning_rate'? Keys here: "
-            "epochs, batch_size, learning_rate, learning_rate_schedule, dropout, embedding_l2, weight_decay, exposure_weight.",
+            "epochs, batch_size, learning_rate, learning_rate_schedule, optimizer, lazy, weight_decay, steps_per_execution, "
+            "xla, dropout, embedding_l2, exposure_weight.",
         ),
         (
             "    embedding_width: wide",

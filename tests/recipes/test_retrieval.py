@@ -7,7 +7,7 @@ import pytest
 
 from tfdistill.errors import UserError
 from tfdistill.evaluation import dot_scores, evaluate_ranking, rank_with_file
-from tfdistill.models import bpr_mf, item_vectors, user_vectors
+from tfdistill.models import bpr_mf, item_vectors, truncated_svd, user_vectors
 from tfdistill.recipes.loading import load_recipe
 from tfdistill.recipes.runner import run
 from tfdistill.recipes.stages.common import open_model
@@ -217,6 +217,22 @@ def test_the_report_is_about_the_metric_of_the_recipe(finished, metrics):
     assert metrics["metric"] == "ndcg@10"
     page = (finished / "report.html").read_text()
     assert "ndcg@10, distilled student" in page and "AUC" not in page
+
+
+def test_a_student_may_begin_where_the_teacher_is(recipe_file, finished):
+    still = ["student_seeds=[1]", "distill.start=teacher", "distill.train.learning_rate=1e-12", "distill.train.l2=0"]
+    folder = run(load_recipe(recipe_file, still), output=finished.parents[1], quiet=True)
+    dataset = TASKS["retrieval"].open(folder / "data" / "dataset.npz")
+    teacher, student = (open_model(folder / name / "model.keras") for name in ("teacher", "distilled_seed1"))
+    expected = truncated_svd(user_vectors(teacher, dataset), item_vectors(teacher, dataset), 4)
+    np.testing.assert_allclose(user_vectors(student, dataset), expected[0], atol=1e-6)
+    np.testing.assert_allclose(item_vectors(student, dataset), expected[1], atol=1e-6)
+
+
+def test_a_start_that_the_student_cannot_have_is_refused_before_anything_is_trained(recipe_file, tmp_path):
+    wide = ["distill.start=teacher", "student.model.embedding_width=32"]
+    with pytest.raises(UserError, match=r"^teacher, student or distill: `width` must be from 1 to 16, the rank"):
+        run(load_recipe(recipe_file, wide), output=tmp_path, quiet=True)
 
 
 def test_a_second_run_does_nothing_again(recipe_file, finished, capsys):

@@ -20,6 +20,8 @@ class DistillationLoss(keras.layers.Layer, keras.distillation.DistillationLoss):
     Attributes:
         needs_build: whether the loss makes weights that depend on the shapes of what it compares.
         reading: what it reads of its layers: "output" or "attention_scores".
+        compares_examples: whether an example's value depends on the others of the batch. Under a distribution strategy
+            such a loss sees the batches of all replicas as one.
 
     Example:
 
@@ -33,6 +35,7 @@ class DistillationLoss(keras.layers.Layer, keras.distillation.DistillationLoss):
 
     needs_build = False
     reading = OUTPUT
+    compares_examples = False
 
     def __init__(self, teacher_layer_name=None, student_layer_name=None, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})

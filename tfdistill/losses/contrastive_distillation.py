@@ -63,6 +63,7 @@ class ContrastiveDistillation(DistillationLoss):
     Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, arXiv 1807.03748.
     """
 
+    compares_examples = True
     needs_build = True
 
     def __init__(

@@ -56,6 +56,8 @@ class CorrelationDistillation(ResponseLoss):
     Reference: Huang et al., "Knowledge Distillation from A Stronger Teacher", 2022, arXiv 2205.10536.
     """
 
+    compares_examples = True
+
     def __init__(self, temperature=1.0, beta=1.0, gamma=1.0, **kwargs):
         super().__init__(temperature=temperature, **kwargs)
         self.beta = check_not_negative("beta", beta)

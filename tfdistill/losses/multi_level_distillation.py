@@ -53,6 +53,8 @@ class MultiLevelDistillation(ResponseLoss):
     Reference: Jin, Wang and Lin, "Multi-Level Logit Distillation", CVPR 2023.
     """
 
+    compares_examples = True
+
     def __init__(self, temperature=4.0, other_temperatures=(2.0, 3.0, 5.0, 6.0), **kwargs):
         super().__init__(temperature=temperature, **kwargs)
         self.other_temperatures = tuple(check_positive("other_temperatures", each) for each in other_temperatures)

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from tfdistill._replicas import mean_over_replicas
+
 
 def reduce_loss(values, sample_weight=None, mask=None, reduction="sum_over_batch_size"):
     """Reduces the values of a batch to a scalar, the way Keras reduces its own losses.
@@ -28,7 +30,10 @@ def reduce_loss(values, sample_weight=None, mask=None, reduction="sum_over_batch
     total = ops.sum(values * weights)
     if reduction == "sum":
         return total
-    return ops.divide_no_nan(total, ops.sum(weights if reduction == "mean_with_sample_weight" else counted))
+    count = ops.sum(weights if reduction == "mean_with_sample_weight" else counted)
+    if mask is not None or reduction == "mean_with_sample_weight":
+        count = mean_over_replicas(count)  # replicas with less to count count less
+    return ops.divide_no_nan(total, count)
 
 
 def weights_of(values, sample_weight=None, mask=None):

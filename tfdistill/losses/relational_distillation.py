@@ -65,6 +65,8 @@ class RelationalDistillation(OutputLoss):
     Reference: Park et al., "Relational Knowledge Distillation", 2019, arXiv 1904.05068.
     """
 
+    compares_examples = True
+
     def __init__(
         self,
         teacher_layer_name=None,

@@ -115,10 +115,24 @@ def relaxed_ranking(ordered, others):
     1.7918
     """
     ordered, others = ops.cast(ordered, "float32"), ops.cast(others, "float32")
-    below = ops.associative_scan(_log_add, ordered, reverse=True, axis=1)
+    below = _log_sums_from_here(ordered)
     if others.shape[1]:
         below = _log_add(below, ops.logsumexp(others, axis=1, keepdims=True))
     return ops.sum(below - ordered, axis=1)
+
+
+def _log_sums_from_here(scores):
+    """log Σ_{j>=k} exp(s_j) at every place k of scores [batch, K].
+
+    Every round adds to each place what the place twice as far ahead holds, so that sums of all lengths are there after
+    log2 K rounds. Shapes follow from K alone: unlike ops.associative_scan, XLA takes it for batches of any size.
+    """
+    places, ahead = scores.shape[1], 1
+    while ahead < places:
+        further = ops.pad(scores[:, ahead:], [[0, 0], [0, ahead]], constant_values=-np.inf)
+        scores = _log_add(scores, further)
+        ahead *= 2
+    return scores
 
 
 def _log_add(one, other):

@@ -6,6 +6,7 @@ from tfdistill.losses.output_loss import OutputLoss
 from tfdistill.losses.probabilities import as_logits, check_task
 from tfdistill.losses.shapes import check_same_shape
 from tfdistill.schedules import check_temperature, resolve_temperature, serialize
+from tfdistill.schedules.per_example_temperature import PerExampleTemperature
 
 
 class ResponseLoss(OutputLoss):
@@ -32,6 +33,10 @@ class ResponseLoss(OutputLoss):
         self.task = check_task(task)
         self.from_logits = from_logits
         self.teacher_from_logits = teacher_from_logits
+
+    @property
+    def compares_examples(self):
+        return isinstance(self.temperature, PerExampleTemperature)  # which is relative to the mean of the batch
 
     @property
     def tasks(self):

@@ -53,6 +53,8 @@ class SimilarityPreserving(OutputLoss):
     Reference: Tung and Mori, "Similarity-Preserving Knowledge Distillation", 2019, arXiv 1907.09682.
     """
 
+    compares_examples = True
+
     def __init__(self, teacher_layer_name=None, student_layer_name=None, examples=256, **kwargs):
         super().__init__(teacher_layer_name=teacher_layer_name, student_layer_name=student_layer_name, **kwargs)
         self.examples = check_examples("examples", examples)

@@ -67,6 +67,10 @@ class StandardizedLogits(OutputLoss):
         self.from_logits = from_logits
         self.teacher_from_logits = teacher_from_logits
 
+    @property
+    def compares_examples(self):
+        return self.loss.compares_examples
+
     def validate_outputs(self, teacher_outputs, student_outputs):
         self.loss.validate_outputs(teacher_outputs, student_outputs)
 

@@ -42,11 +42,12 @@ def spread(values):
     }
 
 
-def _model(role, label, results, seeds):
+def _model(role, label, results, seeds, precision):
     tests = [result["test"] for result in results]
     return {
         "role": role,
         "label": label,
+        "precision": precision,
         "parameters": results[0]["parameters"],
         "layers": results[0]["layers"],
         "seeds": [
@@ -65,21 +66,24 @@ def _model(role, label, results, seeds):
 
 
 def _teacher(run):
-    return _model("teacher", role_label("teacher"), [run.result("teacher")], [run.recipe.seed])
+    return _model(
+        "teacher", role_label("teacher"), [run.result("teacher")], [run.recipe.seed], run.recipe.teacher.precision
+    )
 
 
 def _assistants(run):
-    names = [link.learner for link in chain(run.recipe) if link.learner is not None]
-    roles = [name.replace("_", " ") for name in names]
+    links = [link for link in chain(run.recipe) if link.learner is not None]
+    roles = [link.learner.replace("_", " ") for link in links]
     return [
-        _model(role, f"teacher {role}", [run.result(name)], [run.recipe.seed])
-        for name, role in zip(names, roles, strict=True)
+        _model(role, f"teacher {role}", [run.result(link.learner)], [run.recipe.seed], link.precision)
+        for link, role in zip(links, roles, strict=True)
     ]
 
 
 def _students(run, role):
     seeds = run.recipe.student_seeds
-    return _model(role, role_label(role), [run.result(student_stage(role, seed)) for seed in seeds], seeds)
+    results = [run.result(student_stage(role, seed)) for seed in seeds]
+    return _model(role, role_label(role), results, seeds, run.recipe.student.precision)
 
 
 def _summary(teacher, alone, distilled, artifacts, metric):

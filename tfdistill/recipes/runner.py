@@ -3,19 +3,25 @@
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
 import tfdistill
 from tfdistill import files
+from tfdistill.distribution.workers import lost_workers_told
 from tfdistill.errors import UserError
 from tfdistill.recipes.environment import describe_environment, peak_memory_bytes, reset_peak_memory
 from tfdistill.recipes.manifest import Manifest, file_entries, now
 from tfdistill.recipes.progress import Reporter, duration
+from tfdistill.recipes.team import CHIEF, Team
 
 RESULT = "result.json"
 UNFINISHED = ".unfinished-"  # what a kill leaves of a stage that can go on from there
@@ -32,6 +38,7 @@ class Stage:
         needs: names of the stages whose output it reads.
         work: (run, folder, tell) -> result; writes its files into `folder` and returns its numbers as plain data.
         seed: set for Python, NumPy and Keras before the work begins.
+        by: which of several workers do it, see `tfdistill.recipes.team`.
     """
 
     name: str
@@ -40,6 +47,7 @@ class Stage:
     needs: tuple[str, ...]
     work: Callable
     seed: int
+    by: str = CHIEF
 
 
 class Run:
@@ -49,17 +57,22 @@ class Run:
         recipe: the resolved recipe.
         folder: the run folder.
         reporter: tells the user what happens.
+        team: what the run runs on; default: what the recipe asks for.
 
     Attributes:
+        workers: the workers that share its stages.
         keys: {stage: what its output depends on, as a sha256}, of the stages so far.
         is_rehearsed: whether the distillations of the recipe are known to work.
     """
 
-    def __init__(self, recipe, folder, reporter):
+    def __init__(self, recipe, folder, reporter, team=None):
         self.recipe = recipe
         self.folder = Path(folder)
         self.reporter = reporter
+        self.team = team or Team(recipe)
+        self.workers = self.team.workers
         self.keys = {}
+        self._stage = None
         self.is_rehearsed = False
 
     def path(self, *parts):
@@ -73,13 +86,37 @@ class Run:
             stage: the stage.
             *inputs: texts that it depends on beside its key; another one means another folder.
         """
-        digest = hashlib.sha256("\n".join([self.keys[stage], *inputs]).encode()).hexdigest()
-        folder = self.path(f"{UNFINISHED}{stage}-{digest[:10]}")
-        for stale in self.folder.glob(f"{UNFINISHED}{stage}-*"):
-            if stale != folder:
-                files.remove(stale)
+        folder = self._unfinished(stage, *inputs)
         folder.mkdir(exist_ok=True)
         return folder
+
+    def _unfinished(self, stage, *inputs):
+        digest = hashlib.sha256("\n".join([self.keys[stage], *inputs]).encode()).hexdigest()
+        folder = self.path(f"{UNFINISHED}{stage}-{digest[:10]}")
+        if self.workers.is_chief:
+            for stale in self.folder.glob(f"{UNFINISHED}{stage}-*"):
+                if stale != folder:
+                    files.remove(stale)
+        return folder
+
+    def training_state(self, number=0):
+        """The file in which a training of the stage that is being worked on keeps its state, see `tfdistill.training`.
+
+        Args:
+            number: which training of the stage, from 0.
+        """
+        return self._unfinished(self._stage.name) / f"training_{number}.npz"
+
+    @contextlib.contextmanager
+    def working_on(self, stage):
+        """While a stage is worked on; yields the folder for its files, which of other workers than the chief is thrown away."""
+        self._stage = stage
+        if self.workers.is_chief:
+            place = files.atomic_folder(self.path(stage.name))
+        else:
+            place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        with place as folder, self.team.scope(stage.by):
+            yield Path(folder)
 
     def result(self, stage):
         """The numbers that a finished stage returned."""
@@ -107,8 +144,10 @@ def run(recipe, *, output="saved_models", quiet=False, console=None):
     PosixPath('saved_models/quickstart/...')
     """
     from tfdistill.recipes.cross_validation import cross_validate, is_cross_validation
-    from tfdistill.recipes.stages import plan
 
+    team = Team(recipe)
+    if not team.workers.is_chief:
+        quiet, console = True, Console(file=io.StringIO())
     reporter = Reporter(quiet, console)
     folder = Path(output) / recipe.name / recipe.run_name
     if is_cross_validation(recipe):
@@ -117,38 +156,57 @@ def run(recipe, *, output="saved_models", quiet=False, console=None):
         )
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    with _locked(folder):
-        for leftover in folder.glob(".partial-*"):
-            files.remove(leftover)
-        job = Run(recipe, folder, reporter)
-        manifest = Manifest.start(folder, recipe, describe_environment())
-        manifest.write()
-        stages = plan(recipe)
-        reporter.say(f"{recipe.name}: {len(stages)} stages, in {folder}")
-        for position, stage in enumerate(stages, start=1):
-            job.keys[stage.name] = _key(stage, job.keys)
-            _run_stage(job, manifest, stage, job.keys[stage.name], position, len(stages))
-        for leftover in folder.glob(f"{UNFINISHED}*"):
-            files.remove(leftover)
-        _write_results(job, manifest, stages, started)
+    job = Run(recipe, folder, reporter, team)
+    with lost_workers_told(team.workers.count):
+        with _locked(folder) if team.workers.is_chief else contextlib.nullcontext():
+            _run_stages(job, started)
+            team.workers.wait()
     return folder
 
 
-def _run_stage(job, manifest, stage, key, position, count):
-    """Brings one stage's folder up to date: left as it is, taken from another run, or worked out."""
+def _run_stages(job, started):
+    """Brings all stages of a run up to date."""
+    from tfdistill.recipes.stages import plan
+
+    recipe, folder, manifest = job.recipe, job.folder, None
+    if job.workers.is_chief:
+        for leftover in folder.glob(".partial-*"):
+            files.remove(leftover)
+        manifest = Manifest.start(folder, recipe, describe_environment())
+        manifest.write()
+    job.team.meet(folder)
+    stages = plan(recipe)
+    job.reporter.say(f"{recipe.name}: {len(stages)} stages, in {folder}")
+    for position, stage in enumerate(stages, start=1):
+        key = job.keys[stage.name] = _key(stage, job.keys)
+        is_due = job.workers.is_chief and not _is_up_to_date(job, manifest, stage, key, position, len(stages))
+        if job.workers.from_chief(is_due)[0] and (job.workers.is_chief or stage.by != CHIEF):
+            _run_stage(job, manifest, stage, key, position, len(stages))
+    if job.workers.is_chief:
+        for leftover in folder.glob(f"{UNFINISHED}*"):
+            files.remove(leftover)
+        _write_results(job, manifest, stages, started)
+
+
+def _is_up_to_date(job, manifest, stage, key, position, count):
+    """Whether a stage's folder is there as it should be: left as it is, or taken from another run."""
     done = manifest.stage(stage.name)
     if done and done["key"] == key and manifest.is_intact(done):
         job.reporter.say(f"[{position}/{count}] {stage.title}  unchanged, not run again")
-        return
+        return True
     reused = _take_from_another_run(job.folder, stage.name, key)
     if reused:
         manifest.add_stage({**reused, "reused": True})
         job.reporter.say(f"[{position}/{count}] {stage.title}  unchanged, taken from another run")
-        return
+    return bool(reused)
+
+
+def _run_stage(job, manifest, stage, key, position, count):
+    """Works out a stage."""
     with job.reporter.stage(stage.title, position, count) as tell:
         import keras
 
-        if stage.needs and not job.is_rehearsed:
+        if stage.needs and job.workers.is_chief and not job.is_rehearsed:
             from tfdistill.recipes.stages.rehearsal import rehearse
 
             rehearse(job)
@@ -156,10 +214,12 @@ def _run_stage(job, manifest, stage, key, position, count):
         keras.utils.set_random_seed(stage.seed)
         reset_peak_memory()
         began = time.perf_counter()
-        with files.atomic_folder(job.path(stage.name)) as folder:
+        with job.working_on(stage) as folder:
             with job.reporter.showing_warnings():
                 result = stage.work(job, folder, tell)
             (folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        if not job.workers.is_chief:
+            return
         manifest.add_stage(
             {
                 "name": stage.name,
@@ -171,6 +231,8 @@ def _run_stage(job, manifest, stage, key, position, count):
                 "files": file_entries(job.folder, job.path(stage.name)),
             }
         )
+        for leftover in job.folder.glob(f"{UNFINISHED}{stage.name}-*"):
+            files.remove(leftover)
 
 
 def _key(stage, keys):

@@ -14,6 +14,7 @@ from tfdistill.recipes.schema_tasks import check_task, with_task_defaults
 from tfdistill.recipes.schema_teacher import Teacher
 from tfdistill.recipes.schema_types import (
     Count,
+    Precision,
     Section,
     TFLiteFormat,
     as_mapping,
@@ -49,6 +50,9 @@ class Student(Section):
 
     model: Model = Field(default_factory=lambda: MLP(kind="mlp"), description="the student")
     train: LabelTraining = Field(default_factory=LabelTraining, description="how it is trained, alone")
+    precision: Precision = Field(
+        "float32", description="what it computes in while it is trained; files are exact to it"
+    )
 
 
 class Distill(Section):
@@ -85,6 +89,7 @@ class Assistant(Section):
         description="how it learns; keys left out are those of distill, its losses and its train included",
         json_schema_extra={"keys_of": "distill"},
     )
+    precision: Precision = Field("float32", description="what it computes in")
 
 
 class Export(Section):

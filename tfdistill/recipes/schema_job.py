@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -23,6 +23,12 @@ class Job(Section):
         json_schema_extra={"shown_default": "[seed, seed + 1, seed + 2]"},
     )
 
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu"] = Field(
+        "auto",
+        description="what trains: one device, all of this machine, or several machines, with equal results. auto: several "
+        "machines where TF_CONFIG names them, else all GPUs there are, else the CPU",
+    )
+
     @field_validator("description")
     @classmethod
     def _one_line(cls, description):
@@ -34,11 +40,11 @@ class Job(Section):
 
     @property
     def run_name(self) -> str:
-        """The first ten hexadecimal digits of the sha256 of the resolved recipe, its description left out.
+        """The first ten hexadecimal digits of the sha256 of the resolved recipe, description and strategy left out.
 
-        Equal recipes share a run.
+        Equal recipes share a run, whatever it runs on.
         """
-        content = {key: value for key, value in self.resolved().items() if key != "description"}
+        content = {key: value for key, value in self.resolved().items() if key not in ("description", "strategy")}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:10]
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tfdistill.recipes.schema_steps import Steps
 from tfdistill.recipes.schema_types import Count, Section, Widths
 
 
@@ -47,16 +48,11 @@ class CNN(Section):
 Model = Annotated[MLP | DCNV2 | CNN, Field(discriminator="kind")]
 
 
-class Training(Section):
+class Training(Steps):
     """How a model is trained; the epoch with the best validation AUC, or accuracy, is kept."""
 
-    epochs: Count = Field(10, description="passes over the training part")
-    batch_size: Count = Field(2048, description="rows a step")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="Adam's step size")
-    learning_rate_schedule: Literal["constant", "cosine"] = Field("cosine", description="cosine: falls to 0")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="share of every hidden layer dropped")
     embedding_l2: Annotated[float, Field(ge=0)] = Field(0.0, description="weight of the squared norm of looked-up rows")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="decoupled decay of all weights, a step")
 
 
 class LabelTraining(Training):

@@ -7,9 +7,11 @@ from pydantic import AfterValidator, Field, model_validator
 from tfdistill.recipes.schema_data import FOLD, FOLDS, Feature, Fold, FoldedSplit, Folds
 from tfdistill.recipes.schema_job import Job, with_defaults, with_student_seeds
 from tfdistill.recipes.schema_ranking_losses import AnyRankingLoss
+from tfdistill.recipes.schema_steps import Steps
 from tfdistill.recipes.schema_types import (
     Count,
     FilePath,
+    Precision,
     Section,
     Share,
     Text,
@@ -194,12 +196,12 @@ class SASRec(Section):
 RetrievalModel = Annotated[BPRMF | TwoTower | LightGCN | SASRec, Field(discriminator="kind")]
 
 
-class RetrievalTraining(Section):
+class RetrievalTraining(Steps):
     """How a model is trained."""
 
     epochs: Count = Field(100, description="passes over the training pairs")
     batch_size: Count = Field(1024, description="pairs a step; of sas_rec, users with all their items")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(0.001, description="Adam's step size")
+    learning_rate_schedule: Literal["constant", "cosine"] = Field("constant", description="cosine: falls to 0")
     l2: Annotated[float, Field(ge=0)] = Field(
         0.0,
         description="weight of half the squared norm of all weights, added to the loss of a step, summed over its pairs",
@@ -227,13 +229,19 @@ class RetrievalTeacher(Section):
     model: RetrievalModel | None = Field(None, description="the teacher to train; either this or load")
     train: RetrievalTraining | None = Field(None, description="how it is trained; only with model")
     load: FilePath | None = Field(None, description="a trained retrieval model, a .keras file; either this or model")
+    precision: Precision | None = Field(
+        None,
+        description="what it computes in; null: of a loaded one what it was saved with",
+        json_schema_extra={"shown_default": "float32, of a loaded one null"},
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _trains_with_defaults(cls, values):
-        if isinstance(values, dict) and values.get("model") is not None and values.get("train") is None:
-            return {**values, "train": {}}
-        return values
+        if not isinstance(values, dict) or values.get("model") is None:
+            return values
+        defaults = {"train": {}, "precision": "float32"}
+        return values | {key: value for key, value in defaults.items() if values.get(key) is None}
 
     @model_validator(mode="after")
     def _one_way(self):
@@ -250,6 +258,9 @@ class RetrievalStudent(Section):
 
     model: RetrievalModel = Field(description="the student")
     train: RetrievalTraining = Field(default_factory=RetrievalTraining, description="how it is trained, alone")
+    precision: Precision = Field(
+        "float32", description="what it computes in while it is trained; files are exact to it"
+    )
 
 
 class RetrievalDistill(Section):
@@ -259,6 +270,10 @@ class RetrievalDistill(Section):
         description="what student and teacher are compared by; their weighted sum is added to the base loss"
     )
     base_loss_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the base loss")
+    start: Literal["random", "teacher"] = Field(
+        "random",
+        description="where the student begins; teacher: at the truncated SVD of the teacher's vectors, for bpr_mf",
+    )
     train: RetrievalTraining = Field(
         default_factory=RetrievalTraining, description="how it is trained; keys left out are those of student.train"
     )

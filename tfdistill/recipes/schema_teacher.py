@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from tfdistill.recipes.schema_models import LabelTraining, Model
-from tfdistill.recipes.schema_types import LIST, NAME, Count, FilePaths, Section, Text, refuse
+from tfdistill.recipes.schema_types import LIST, NAME, Count, FilePaths, Precision, Section, Text, refuse
 
 TeacherWeights = Annotated[
     Annotated[Literal["entropy", "confidence"], Tag(NAME)]
@@ -27,6 +27,11 @@ class Teacher(Section):
     )
     load: FilePaths | None = Field(
         None, description="a trained teacher, a .keras file or a SavedModel folder, or a list of several"
+    )
+    precision: Precision | None = Field(
+        None,
+        description="what it computes in; null: of a loaded one what it was saved with",
+        json_schema_extra={"shown_default": "float32, of a loaded one null"},
     )
     signature: Text | None = Field(None, description="which signature of a loaded SavedModel; null: the only one")
     reads: Literal["encoded", "raw"] | None = Field(
@@ -71,7 +76,7 @@ class Teacher(Section):
         if load is not None:
             defaults = {"reads": "encoded", "outputs": "logits"}
         elif values.get("model") is not None:
-            defaults = {"train": {}, "members": 1}
+            defaults = {"train": {}, "members": 1, "precision": "float32"}
         else:
             defaults = {}
         if (isinstance(load, list | tuple) and len(load) > 1) or (isinstance(members, int) and members > 1):

@@ -50,6 +50,7 @@ TFLiteFormat = Literal[
     "tflite_int16",
     "tflite_int4",
 ]
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]

@@ -7,7 +7,7 @@ from tfdistill.recipes.roles import role_label
 
 
 def training_speed(metrics):
-    """Returns (label, role, seconds, examples per second) of every model, means over its seeds."""
+    """Returns (label, role, seconds, examples per second, mixed precision) of every model, means over its seeds."""
     rows = []
     for model in objects(metrics.get("models")):
         seeds = objects(model.get("seeds"))
@@ -18,6 +18,7 @@ def training_speed(metrics):
                 "seeds": len(seeds),
                 "seconds": formatting.seconds(_mean(seeds, "seconds")),
                 "speed": formatting.short_count(_mean(seeds, "examples_per_second")),
+                "mixed": model.get("precision") if "mixed" in str(model.get("precision")) else None,
             }
         )
     return [row for row in rows if row["seconds"] != formatting.MISSING]

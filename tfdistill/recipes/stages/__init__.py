@@ -6,6 +6,7 @@ from tfdistill.recipes.stages import artifacts, data, retrieval, soft_targets, s
 from tfdistill.recipes.stages.chain import chain
 from tfdistill.recipes.stages.common import content_of, student_stage
 from tfdistill.recipes.stages.compress import STUDENTS, compression_work, compressions
+from tfdistill.recipes.team import SHARES, TOGETHER
 
 
 def plan(recipe):
@@ -30,6 +31,7 @@ def plan(recipe):
             ("data",),
             teacher.work,
             recipe.seed,
+            TOGETHER,
         ),
     ]
     links = chain(recipe)
@@ -48,6 +50,7 @@ def plan(recipe):
                 ("data",),
                 students.alone_work(seed),
                 seed,
+                TOGETHER,
             )
         )
     for seed in recipe.student_seeds:
@@ -79,12 +82,13 @@ def _labelling(link, settings, seed):
     by = "" if link.teacher == "teacher" else f" of {link.teacher.replace('_', ' ')}"
     settings = {**settings, "layers": link.distill.teacher_layers}
     needs = ("data", link.teacher)
-    return Stage(link.soft_targets, f"soft targets{by}", settings, needs, soft_targets.label_work(link), seed)
+    return Stage(link.soft_targets, f"soft targets{by}", settings, needs, soft_targets.label_work(link), seed, SHARES)
 
 
 def _distillation(link, name, title, evaluation, work, seed):
-    settings = {"model": link.model.model_dump(mode="json"), **link.distill.model_dump(mode="json"), **evaluation}
-    return Stage(name, title, settings, ("data", link.soft_targets), work, seed)
+    settings = {"model": link.model.model_dump(mode="json"), "precision": link.precision}
+    settings |= {**link.distill.model_dump(mode="json"), **evaluation}
+    return Stage(name, title, settings, ("data", link.soft_targets), work, seed, TOGETHER)
 
 
 def _compression(recipe, link, compression, evaluation, seed):
@@ -96,4 +100,4 @@ def _compression(recipe, link, compression, evaluation, seed):
         needs.append(link.soft_targets)
     title = f"{role_label(compression.role)}, seed {seed}"
     name = student_stage(compression.role, seed)
-    return Stage(name, title, settings, tuple(needs), compression_work(compression, seed), seed)
+    return Stage(name, title, settings, tuple(needs), compression_work(compression, seed), seed, TOGETHER)

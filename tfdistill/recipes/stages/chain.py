@@ -4,6 +4,7 @@ import dataclasses
 
 from tfdistill.recipes.schema import Distill
 from tfdistill.recipes.schema_models import Model
+from tfdistill.recipes.schema_types import Precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Link:
         soft_targets: the stage in which it labels the data.
         learner: the stage of the assistant that learns; `None` for the students, which have a stage a seed.
         model: the learner's shape.
+        precision: what the learner computes in.
         distill: how it learns.
         key: where the recipe says so.
     """
@@ -23,6 +25,7 @@ class Link:
     soft_targets: str
     learner: str | None
     model: Model
+    precision: Precision
     distill: Distill
     key: str
 
@@ -37,9 +40,20 @@ def chain(recipe):
     links, teacher, suffix = [], "teacher", ""
     for number, assistant in enumerate(recipe.assistants, start=1):
         learner, key = assistant_stage(number), f"assistants[{number - 1}].distill"
-        links.append(Link(teacher, f"soft_targets{suffix}", learner, assistant.model, assistant.distill, key))
+        links.append(
+            Link(
+                teacher,
+                f"soft_targets{suffix}",
+                learner,
+                assistant.model,
+                assistant.precision,
+                assistant.distill,
+                key,
+            )
+        )
         teacher, suffix = learner, f"_{number}"
-    links.append(Link(teacher, f"soft_targets{suffix}", None, recipe.student.model, recipe.distill, "distill"))
+    of = recipe.student
+    links.append(Link(teacher, f"soft_targets{suffix}", None, of.model, of.precision, recipe.distill, "distill"))
     return links
 
 

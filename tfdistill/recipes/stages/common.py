@@ -19,9 +19,12 @@ def content_of(path):
     return None if path is None else files.fingerprint(path)
 
 
-def build_model(shape, settings, dataset, **arguments):
+def build_model(shape, settings, dataset, precision="float32", **arguments):
     """Builds a model for the data: its shape from a recipe's `model`, its regularisation from its `train`."""
-    return task_of(dataset).build_model(shape, settings, dataset, **arguments)
+    from tfdistill.precision import building_in
+
+    with building_in(precision):
+        return task_of(dataset).build_model(shape, settings, dataset, **arguments)
 
 
 def score(logits, dataset, part, ndcg_k):
@@ -39,7 +42,7 @@ def validation_quality(model, dataset):
     return lambda: task.quality(dataset, rows, predict_logits(ask, inputs, task.rows_a_call))
 
 
-def train_on_labels(model, dataset, settings, seed, tell, first_kept=0):
+def train_on_labels(model, dataset, settings, seed, tell, first_kept=0, state=None):
     """Trains a model on the hard labels, with the exposure task beside them where `settings` ask for it.
 
     Returns: the records of the epochs; see `tfdistill.training.train`.
@@ -55,6 +58,7 @@ def train_on_labels(model, dataset, settings, seed, tell, first_kept=0):
         "transform": task.expander(dataset),
         "on_progress": tell,
         "first_kept": first_kept,
+        "state": state,
     }
     if not settings.exposure_weight:
         columns = (task.columns(dataset, rows), task.labels(dataset, rows))

@@ -65,7 +65,7 @@ def compression_work(compression, seed):
                 run, dataclasses.replace(link, distill=distill), student, dataset, seed, tell, first
             )
         else:
-            epochs = train_on_labels(student, dataset, settings, seed, tell, first)
+            epochs = train_on_labels(student, dataset, settings, seed, tell, first, run.training_state())
         return {"seed": seed, **finish(student, folder, epochs, dataset, run.recipe.evaluate.ndcg_k)}
 
     return work

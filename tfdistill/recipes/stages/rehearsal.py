@@ -68,7 +68,8 @@ def _answers(run, previous, layer, dataset, rows):
     if previous is not None:
         teacher = build_learner(previous, dataset)
     elif settings.load is None:
-        members = [build_model(settings.model, settings.train, dataset) for _ in range(settings.count)]
+        shape = settings.model, settings.train, dataset, settings.precision
+        members = [build_model(*shape) for _ in range(settings.count)]
         teacher = combined(settings, members, task_of(dataset))
     else:
         loaded = Teacher(run)

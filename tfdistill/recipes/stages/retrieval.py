@@ -14,6 +14,7 @@ from tfdistill.recipes.stages.losses import build_loss
 from tfdistill.recipes.stages.retrieval_data import read
 from tfdistill.recipes.stages.retrieval_models import Quality, build, distiller_of, vectors_of
 from tfdistill.recipes.tasks import metric_of
+from tfdistill.recipes.team import TOGETHER
 
 TASK = "retrieval"
 RANKINGS, ITEM_RANKINGS = "rankings.npz", "item_rankings.npz"
@@ -26,7 +27,7 @@ def plan(recipe):
     teacher = {**settings["teacher"], "evaluate": measured, "content": content_of(recipe.teacher.load)}
     stages = [
         Stage("data", "data", data, (), _data, recipe.seed),
-        Stage("teacher", "teacher", teacher, ("data",), _teacher, recipe.seed),
+        Stage("teacher", "teacher", teacher, ("data",), _teacher, recipe.seed, TOGETHER),
     ]
     needs = ["data", "teacher"]
     if recipe.distill.sides:
@@ -36,11 +37,12 @@ def plan(recipe):
     student = {**settings["student"], "evaluate": measured}
     for seed in recipe.student_seeds:
         name, title = student_stage("alone", seed), f"student alone, seed {seed}"
-        stages.append(Stage(name, title, student, ("data",), _student("alone", seed), seed))
-    distilled = {"model": settings["student"]["model"], **settings["distill"], "evaluate": measured}
+        stages.append(Stage(name, title, student, ("data",), _student("alone", seed), seed, TOGETHER))
+    shape = {name: settings["student"][name] for name in ("model", "precision")}
+    distilled = {**shape, **settings["distill"], "evaluate": measured}
     for seed in recipe.student_seeds:
         name, title = student_stage("distilled", seed), f"distilled student, seed {seed}"
-        stages.append(Stage(name, title, distilled, tuple(needs), _student("distilled", seed), seed))
+        stages.append(Stage(name, title, distilled, tuple(needs), _student("distilled", seed), seed, TOGETHER))
     trained = tuple(stage.name for stage in stages if stage.name.startswith(("alone", "distilled")))
     stages.append(Stage("export", "export", settings["export"], ("data", "teacher", *trained), _export, recipe.seed))
     needs = ("data", "teacher", *trained, "export")
@@ -55,15 +57,15 @@ def rehearse(run):
         UserError: for models that the data cannot have, and losses that cannot compare teacher and student.
     """
     from tfdistill._retrieval_windows import reads_history
+    from tfdistill.models import start_from_teacher
 
     recipe, dataset = run.recipe, open_dataset(run)
     try:
-        student = build(recipe.student.model, recipe.student.train, dataset)
-        if recipe.teacher.load is not None:
-            teacher = open_model(recipe.teacher.load)
-        else:
-            teacher = build(recipe.teacher.model, recipe.teacher.train, dataset)
+        student = build(recipe.student.model, recipe.student.train, dataset, recipe.student.precision)
+        teacher = _built_or_loaded(recipe.teacher, dataset)
         distiller_of(student, recipe.distill.train, recipe.distill, teacher)
+        if recipe.distill.start == "teacher":
+            start_from_teacher(student, *vectors_of(teacher, dataset))
     except ValueError as error:
         raise UserError(f"teacher, student or distill: {' '.join(str(error).split())}") from error
     for name, model in (("teacher", teacher), ("student", student)):
@@ -87,14 +89,20 @@ def _data(run, folder, tell):
 def _teacher(run, folder, tell):
     """Trains the teacher, or takes the one that there is; writes the model and what it is worth."""
     recipe, dataset = run.recipe, open_dataset(run)
-    if recipe.teacher.load is not None:
-        model, epochs = open_model(recipe.teacher.load), []
-    else:
-        model = build(recipe.teacher.model, recipe.teacher.train, dataset)
-        epochs = _train(
-            run, distiller_of(model, recipe.teacher.train), dataset, recipe.teacher.train, recipe.seed, tell
-        )
+    model, settings, epochs = _built_or_loaded(recipe.teacher, dataset), recipe.teacher.train, []
+    if recipe.teacher.load is None:
+        epochs = _train(run, distiller_of(model, settings), dataset, settings, recipe.seed, tell)
     return _finish(run, model, folder, epochs, dataset)
+
+
+def _built_or_loaded(settings, dataset):
+    """The model of a recipe's `teacher`, not trained yet where it is to be trained here."""
+    if settings.load is None:
+        return build(settings.model, settings.train, dataset, settings.precision)
+    from tfdistill.precision import in_precision
+
+    model = open_model(settings.load)
+    return model if settings.precision is None else in_precision(model, settings.precision)
 
 
 def _rankings(run, folder, tell):
@@ -136,17 +144,21 @@ def _check_draws(distill, dataset, scores, item_scores, drawn_from):
 
 def _student(role, seed):
     """The stage that trains one student, alone or beside the teacher."""
+    from tfdistill.models import start_from_teacher
 
     def work(run, folder, tell):
         recipe, dataset = run.recipe, open_dataset(run)
         settings = recipe.student.train if role == "alone" else recipe.distill.train
-        model = build(recipe.student.model, settings, dataset, name="student")
+        model = build(recipe.student.model, settings, dataset, recipe.student.precision, name="student")
         if role == "alone":
             epochs = _train(run, distiller_of(model, settings), dataset, settings, seed, tell)
         else:
             teacher = open_model(run.path("teacher", MODEL))
+            vectors = vectors_of(teacher, dataset)
+            if recipe.distill.start == "teacher":
+                start_from_teacher(model, *vectors)
             distiller = distiller_of(model, settings, recipe.distill, teacher)
-            rankings = _open_rankings(run, dataset, vectors_of(teacher, dataset))
+            rankings = _open_rankings(run, dataset, vectors)
             epochs = _train(run, distiller, dataset, settings, seed, tell, **rankings)
         return {"seed": seed, **_finish(run, model, folder, epochs, dataset)}
 
@@ -176,6 +188,7 @@ def _train(run, distiller, dataset, settings, seed, tell, **rankings):
         score=lambda: quality.of_model(distiller.student, "validation")[metric],
         metric=metric,
         on_progress=tell,
+        state=run.training_state(),
         **rankings,
     )
 

@@ -4,8 +4,15 @@ REPORTED = ("recall", "ndcg", "hit_rate", "coverage")
 SAMPLED_SEED = 0  # of the negatives that test items are ranked among: the same for every model of a data set
 
 
-def build(shape, settings, dataset, **arguments):
+def build(shape, settings, dataset, precision="float32", **arguments):
     """Builds a model for the data: its shape from a recipe's `model`, its dropout from its `train`."""
+    from tfdistill.precision import building_in
+
+    with building_in(precision):
+        return _build(shape, settings, dataset, **arguments)
+
+
+def _build(shape, settings, dataset, **arguments):
     from tfdistill import models
 
     shape = shape.model_dump(exclude={"kind"}) | {"kind": shape.kind}

@@ -24,6 +24,7 @@ def label_work(link):
 
     def work(run, folder, tell):
         from tfdistill.soft_targets import write_soft_targets
+        from tfdistill.soft_targets.joining import join_soft_targets
 
         dataset, teacher, settings = open_dataset(run), Teacher(run, link.teacher), run.recipe.soft_targets
         task = task_of(dataset)
@@ -31,20 +32,30 @@ def label_work(link):
         # It grows in a place of its own, where a run that was killed finds it again.
         unfinished = run.unfinished(link.soft_targets, identity)
         rated = dataset.rows("train")
-        pool = _pool(unfinished / POOL, dataset, teacher, settings, run.recipe.seed)
+        if run.workers.is_chief:
+            _draw_pool(unfinished / POOL, dataset, teacher, settings, run.recipe.seed)
+        run.workers.wait()
+        pool = _read(unfinished / POOL)
         columns = {name: np.concatenate([column, pool[name]]) for name, column in task.columns(dataset, rated).items()}
         unlabelled = np.full(len(pool["example_id"]), task.unlabeled, dataset.label.dtype)
         label = np.concatenate([dataset.label[rated], unlabelled])
 
+        example_id = np.concatenate([dataset.example_id[rated], pool["example_id"]])
+        first, last = (len(example_id) * (run.workers.index + step) // run.workers.count for step in (0, 1))
+
         def inputs(part):
+            part = slice(first + part.start, first + part.stop)
             read = teacher.inputs(dataset, {name: column[part] for name, column in columns.items()})
             return {**read, HARD_LABEL: label[part]} if teacher.reads_labels else read
 
+        shares = [unfinished / CACHE]
+        if (count := run.workers.count) > 1:  # of another number of workers a try before had other shares
+            shares = [unfinished / f"{CACHE}-{index}-of-{count}" for index in range(count)]
         write_soft_targets(
-            unfinished / CACHE,
+            shares[run.workers.index],
             teacher.ask,
             inputs,
-            np.concatenate([dataset.example_id[rated], pool["example_id"]]),
+            example_id[first:last],
             fingerprint=identity,
             dtype=settings.dtype,
             features=link.distill.teacher_layers,
@@ -52,9 +63,11 @@ def label_work(link):
             shard_rows=ROWS_A_SHARD,
             on_progress=tell,
         )
-        for name in (CACHE, POOL):
-            os.replace(unfinished / name, folder / name)
-        files.remove(unfinished)
+        run.workers.wait()
+        if run.workers.is_chief:
+            join_soft_targets(folder / CACHE, shares)
+            os.replace(unfinished / POOL, folder / POOL)
+            files.remove(unfinished)
         return {"rated": len(rated), "unrated": len(pool["example_id"])}
 
     return work
@@ -73,13 +86,12 @@ def open_soft_targets(run, link):
     return soft_targets, _read(run.path(link.soft_targets, POOL))
 
 
-def _pool(path, dataset, teacher, settings, seed):
-    """The rows without a label; drawn once, since a teacher that chooses may not choose alike on another machine."""
+def _draw_pool(path, dataset, teacher, settings, seed):
+    """Draws the rows without a label, once, since a teacher that chooses may not choose alike on another machine."""
     if not path.exists():
         pool = task_of(dataset).draw_pool(dataset, settings, seed, lambda columns: teacher.logits(dataset, columns))
         with files.atomic_path(path) as temporary:
             np.savez(temporary, **pool)
-    return _read(path)
 
 
 def _read(path):

@@ -14,8 +14,9 @@ def alone_work(seed):
 
     def work(run, folder, tell):
         dataset, settings = open_dataset(run), run.recipe.student.train
-        student = build_model(run.recipe.student.model, settings, dataset, name="student")
-        epochs = train_on_labels(student, dataset, settings, seed, tell)
+        of = run.recipe.student
+        student = build_model(of.model, settings, dataset, of.precision, name="student")
+        epochs = train_on_labels(student, dataset, settings, seed, tell, state=run.training_state())
         return {"seed": seed, **finish(student, folder, epochs, dataset, run.recipe.evaluate.ndcg_k)}
 
     return work
@@ -42,7 +43,7 @@ def assistant_work(link):
 def build_learner(link, dataset):
     """Builds the model that learns in a link of the chain."""
     name = "student" if link.learner is None else "assistant"
-    return build_model(link.model, link.distill.train, dataset, name=name)
+    return build_model(link.model, link.distill.train, dataset, link.precision, name=name)
 
 
 def build_distiller(learner, teacher, distill, losses, steps_per_epoch, unlabeled):
@@ -101,6 +102,7 @@ def train_with_teacher(run, link, learner, dataset, seed, tell, first_kept=0):
         transform=transfer.transform(),
         on_progress=tell,
         first_kept=first_kept,
+        state=run.training_state(),
     )
 
 

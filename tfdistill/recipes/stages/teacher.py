@@ -13,7 +13,7 @@ ROWS_AT_A_TIME = 1 << 18  # bounds the memory that the inputs of a long labellin
 def work(run, folder, tell):
     """Trains the teacher, or several, and writes them, or checks what is loaded; and scores it."""
     dataset, settings, ndcg_k = open_dataset(run), run.recipe.teacher, run.recipe.evaluate.ndcg_k
-    trained = [] if settings.load else _train(run.recipe, dataset, folder, tell)
+    trained = [] if settings.load else _train(run, dataset, folder, tell)
     teacher = Teacher(run, folder=folder)
     teacher.check(dataset)
     epochs = [epoch for one in trained for epoch in one["epochs"]]
@@ -49,8 +49,7 @@ class Teacher:
         settings = run.recipe.teacher
         self._raw = stage == "teacher" and settings.reads == "raw"
         if stage == "teacher" and settings.load:
-            options = {"signature": settings.signature, "inputs": settings.inputs, "outputs": settings.outputs}
-            members = [load_teacher(path, **options) for path in settings.load]
+            members = [load_teacher(path, **_reading(settings)) for path in settings.load]
         else:
             members = [load_teacher(path) for path in model_files(run, stage, folder)]
         self.ask = combined(settings, members, task_of(run.recipe.data)) if stage == "teacher" else members[0]
@@ -111,11 +110,19 @@ def fingerprint(run, stage):
     if stage != "teacher":
         return teacher_fingerprint(open_model(run.path(stage, MODEL)))
     if settings.load:
-        members = list(settings.load)
+        from tfdistill.teachers import load_teacher
+
+        precision = settings.precision
+        members = [load_teacher(path, precision=precision) if precision else path for path in settings.load]
     else:
         members = [open_model(path) for path in model_files(run, stage)]
     teacher = combined(settings, members, task_of(run.recipe.data))
     return teacher_fingerprint(teacher.ensemble if isinstance(teacher, _WeighedByLabels) else teacher)
+
+
+def _reading(settings):
+    """How `load_teacher` is to read the files."""
+    return {name: getattr(settings, name) for name in ("signature", "inputs", "outputs", "precision")}
 
 
 class _WeighedByLabels:
@@ -132,18 +139,19 @@ class _WeighedByLabels:
         return self.ensemble.feature_outputs(inputs, names, training, labels=inputs.pop(HARD_LABEL, None))
 
 
-def _train(recipe, dataset, folder, tell):
+def _train(run, dataset, folder, tell):
     """Trains and writes the members; returns {parameters, layers, epochs} of each."""
     import keras
 
     from tfdistill.export.keras_contents import layer_table
 
-    settings, records = recipe.teacher, []
+    recipe, settings, records = run.recipe, run.recipe.teacher, []
     for k in range(settings.members):
         if k:
             keras.utils.set_random_seed(recipe.seed + k)
-        model = build_model(settings.model, settings.train, dataset)
-        epochs = train_on_labels(model, dataset, settings.train, recipe.seed + k, tell)
+        model = build_model(settings.model, settings.train, dataset, settings.precision)
+        state = run.training_state(k)
+        epochs = train_on_labels(model, dataset, settings.train, recipe.seed + k, tell, state=state)
         save_model(model, folder / (MODEL if settings.is_one_of_ours else f"model_{k}.keras"))
         records.append({"parameters": model.count_params(), "layers": layer_table(model), "epochs": epochs})
     return records
