@@ -1,7 +1,5 @@
 """Training with looks at the validation part: which epoch is kept, when it ends."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
@@ -10,14 +8,14 @@ from tfdistill import RetrievalDistiller
 from tfdistill.data import ImplicitDataset
 from tfdistill.errors import UserError
 from tfdistill.models import bpr_mf
+from tfdistill.recipes.schema_retrieval import RetrievalTraining
 from tfdistill.retrieval_training import train_retrieval
 
 DATA = ImplicitDataset(4, 6, {"train": [[u, i] for u in range(4) for i in (u, u + 1)], "validation": [], "test": []})
 
 
 def settings(**changes):
-    plain = {"epochs": 6, "batch_size": 4, "learning_rate": 0.1, "negatives": 1, "negatives_from": "uniform"}
-    return types.SimpleNamespace(**plain | {"evaluate_every": 2, "patience": None, "keep": "best"} | changes)
+    return RetrievalTraining(**{"epochs": 6, "batch_size": 4, "learning_rate": 0.1, "evaluate_every": 2} | changes)
 
 
 def trained(looks, **changes):

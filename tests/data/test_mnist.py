@@ -1,3 +1,4 @@
+import functools
 import gzip
 import hashlib
 import io
@@ -19,6 +20,7 @@ CONTENTS = {
     "t10k-images-idx3-ubyte.gz": struct.pack(">4B3I", 0, 0, 8, 3, 1, 2, 3) + bytes([255] * 6),
     "t10k-labels-idx1-ubyte.gz": struct.pack(">4BI", 0, 0, 8, 1, 1) + bytes([0]),
 }
+compressed = functools.partial(gzip.compress, mtime=0)  # the time of day is no part of a test
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 
 
@@ -27,7 +29,7 @@ def folder(tmp_path):
     folder = tmp_path / "mnist"
     folder.mkdir()
     for name, content in CONTENTS.items():
-        (folder / name).write_bytes(gzip.compress(content, mtime=0))
+        (folder / name).write_bytes(compressed(content))
     return folder
 
 
@@ -100,12 +102,13 @@ def test_a_folder_without_one_of_the_files_is_refused(folder, name):
     ("name", "content", "told"),
     [
         (IMAGES, b"no gzip", "the file is damaged"),
-        (IMAGES, gzip.compress(CONTENTS[IMAGES][:-1]), "the file is damaged"),
-        (IMAGES, gzip.compress(CONTENTS[IMAGES])[:-20], "the file is damaged"),
-        (IMAGES, gzip.compress(b"\0\0\x0d\x01" + bytes(4)), "no idx file of bytes"),
-        (LABELS, gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 1) + bytes([7])), "as many labels as images"),
-        (LABELS, gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 2) + bytes([7, 10])), "from 0 to 9, found 10"),
+        (IMAGES, compressed(CONTENTS[IMAGES][:-1]), "the file is damaged"),
+        (IMAGES, compressed(CONTENTS[IMAGES])[:-20], "the file is damaged"),
+        (IMAGES, compressed(b"\0\0\x0d\x01" + bytes(4)), "no idx file of bytes"),
+        (LABELS, compressed(struct.pack(">4BI", 0, 0, 8, 1, 1) + bytes([7])), "as many labels as images"),
+        (LABELS, compressed(struct.pack(">4BI", 0, 0, 8, 1, 2) + bytes([7, 10])), "from 0 to 9, found 10"),
     ],
+    ids=["no gzip", "a byte less", "cut off", "no bytes", "a label for two", "a class too many"],
 )
 def test_a_damaged_file_is_told_in_one_line(folder, name, content, told):
     (folder / name).write_bytes(content)

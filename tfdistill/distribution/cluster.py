@@ -38,6 +38,7 @@ def read_cluster():
     Raises:
         UserError: where it is not what TensorFlow expects.
 
+    >>> import os
     >>> os.environ["TF_CONFIG"] = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}'
     >>> read_cluster()
     Cluster(addresses=('a:1', 'b:1'), index=1)
