@@ -15,7 +15,8 @@ DATA = ImplicitDataset(4, 6, {"train": [[u, i] for u in range(4) for i in (u, u 
 
 
 def settings(**changes):
-    return RetrievalTraining(**{"epochs": 6, "batch_size": 4, "learning_rate": 0.1, "evaluate_every": 2} | changes)
+    plain = RetrievalTraining(epochs=6, batch_size=4, learning_rate=0.1, evaluate_every=2)
+    return plain.model_copy(update=changes)
 
 
 def trained(looks, **changes):
