@@ -104,7 +104,7 @@ def _parameter_server(seconds):
 def _tpu(seconds):
     from tfdistill.distribution.tpu import make_tpu_strategy
 
-    return make_tpu_strategy()
+    return make_tpu_strategy(timeout_seconds=seconds)
 
 
 _MAKERS = {
