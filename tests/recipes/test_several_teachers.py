@@ -31,12 +31,11 @@ def taught(recipe_file, finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("several") / "run"
     shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("teacher", "soft_targets", "export", "evaluation"))
     run = Run(load_recipe(recipe_file, SEVERAL), folder, Reporter(quiet=True))
-    run.keys["soft_targets"] = "the key of the stage"
+    run.keys |= {"teacher": "the key of one stage", "soft_targets": "that of the next"}
     for stage in plan(run.recipe)[1:3]:
-        (folder / stage.name).mkdir()
         keras.utils.set_random_seed(stage.seed)
-        result = stage.work(run, folder / stage.name, silent)
-        (folder / stage.name / "result.json").write_text(json.dumps(result))
+        with run.working_on(stage) as place:
+            (place / "result.json").write_text(json.dumps(stage.work(run, place, silent)))
     return run
 
 
