@@ -98,21 +98,26 @@ def wait_for_workers(cluster, seconds):
     Raises:
         UserError: where one cannot be reached in time, or this worker's port is taken.
     """
-    missing = [index for index in range(len(cluster.addresses)) if index != cluster.index]
-    deadline = time.monotonic() + seconds
+    others = {index: address for index, address in enumerate(cluster.addresses) if index != cluster.index}
     with _listening(cluster.addresses[cluster.index]):
-        while True:
-            missing = [index for index in missing if not answers(cluster.addresses[index])]
-            if not missing:
-                return
-            if time.monotonic() > deadline:
-                break
-            time.sleep(POLL_SECONDS)
-    names = ", ".join(f"{index} ({cluster.addresses[index]})" for index in missing)
+        missing = missing_after(others, seconds)
+    if not missing:
+        return
+    names = ", ".join(f"{index} ({address})" for index, address in missing.items())
     raise UserError(
         f"worker {names} did not join within {seconds:g} seconds. Start the same command there, check the addresses in "
         f"{TF_CONFIG} and that the port is open, or wait longer: {TIMEOUT}=600."
     )
+
+
+def missing_after(addresses, seconds):
+    """Waits until something listens at every address, {name: "host:port"}; returns those that stay silent too long."""
+    missing, deadline = dict(addresses), time.monotonic() + seconds
+    while True:
+        missing = {name: address for name, address in missing.items() if not answers(address)}
+        if not missing or time.monotonic() > deadline:
+            return missing
+        time.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager

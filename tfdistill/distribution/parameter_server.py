@@ -12,7 +12,7 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdistill.distribution.cluster import POLL_SECONDS, TF_CONFIG, TIMEOUT, answers, ended_after, worker_timeout
+from tfdistill.distribution.cluster import TF_CONFIG, TIMEOUT, ended_after, missing_after, worker_timeout
 from tfdistill.errors import UserError
 
 JOBS = ("chief", "ps", "worker")
@@ -206,16 +206,11 @@ def _read_cluster():
 
 def _wait(cluster, seconds):
     """Returns when all workers and parameter servers answer."""
-    missing = [(job, index) for job in ("ps", "worker") for index in range(len(cluster[job]))]
-    deadline = time.monotonic() + seconds
-    while True:
-        missing = [(job, index) for job, index in missing if not answers(cluster[job][index])]
-        if not missing:
-            return
-        if time.monotonic() > deadline:
-            break
-        time.sleep(POLL_SECONDS)
-    names = ", ".join(f"{job} {index} ({cluster[job][index]})" for job, index in missing)
+    servers = {f"{job} {index}": address for job in ("ps", "worker") for index, address in enumerate(cluster[job])}
+    missing = missing_after(servers, seconds)
+    if not missing:
+        return
+    names = ", ".join(f"{name} ({address})" for name, address in missing.items())
     raise UserError(
         f"{names} did not join within {seconds:g} seconds. Run tfdistill.distribution.serve() there, check the addresses in "
         f"{TF_CONFIG} and that the ports are open, or wait longer: {TIMEOUT}=600."

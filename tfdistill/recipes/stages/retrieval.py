@@ -144,7 +144,6 @@ def _check_draws(distill, dataset, scores, item_scores, drawn_from):
 
 def _student(role, seed):
     """The stage that trains one student, alone or beside the teacher."""
-    from tfdistill.models import start_from_teacher
 
     def work(run, folder, tell):
         recipe, dataset = run.recipe, open_dataset(run)
@@ -156,6 +155,8 @@ def _student(role, seed):
             teacher = open_model(run.path("teacher", MODEL))
             vectors = vectors_of(teacher, dataset)
             if recipe.distill.start == "teacher":
+                from tfdistill.models import start_from_teacher
+
                 start_from_teacher(model, *vectors)
             distiller = distiller_of(model, settings, recipe.distill, teacher)
             rankings = _open_rankings(run, dataset, vectors)
