@@ -2,7 +2,7 @@
 
 import numpy as np
 
-ROWS, WIDTH, STEPS = 7, 3, 5
+ROWS, WIDTH, STEPS = 9, 3, 5
 RATES = [0.1 / (1 + step) for step in range(STEPS)]
 
 

@@ -69,6 +69,18 @@ def test_training_with_ids_that_repeat_equals_the_numpy_reference(kind, lazy, ho
         np.testing.assert_allclose(ours, theirs, **CLOSE)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_ids_than_the_table_has_rows_equal_the_numpy_reference_under_xla(kind):
+    steps = [
+        (np.tile(ids, 4), np.concatenate([values, -values, 2 * values, values**2]), vector)
+        for ids, values, vector in reference.batches()
+    ]
+    expected = reference.train(PLAIN.get(kind, kind), steps, True, 0.3, **CLIPPING[3])
+    optimizer = made(kind, True, weight_decay=0.3, **CLIPPING[3])
+    for ours, theirs in zip(train(optimizer, "xla", variables(), steps), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, **CLOSE)
+
+
 @pytest.mark.parametrize("kind", ["Adam", "AdamW", "Adagrad"])
 @pytest.mark.parametrize("clipping", CLIPPING[::3])
 def test_dense_gradients_get_the_update_of_keras_to_the_last_bit(kind, clipping):
@@ -114,7 +126,8 @@ def test_dense_adam_equals_tf_keras_adam_which_sums_repeats_too():
 
 
 def test_amsgrad_rows_equal_the_dense_update_while_no_row_rests():
-    steps = [(np.arange(7, dtype="int32"), np.full((7, 3), size), np.zeros(3)) for size in (1.0, -2.0, 0.1)]
+    every = np.arange(reference.ROWS, dtype="int32")
+    steps = [(every, np.full((every.size, 3), size), np.zeros(3)) for size in (1.0, -2.0, 0.1)]
     lazy, dense = (
         train(optimizers.Adam(0.1, amsgrad=True, lazy=mode), "function", variables(), steps) for mode in (True, False)
     )
@@ -126,9 +139,9 @@ def test_rows_of_no_batch_keep_weights_and_slots_when_lazy(kind):
     trained = variables()
     optimizer = made(kind, True, weight_decay=0.5, clipnorm=1.0)
     optimizer.build(trained)
-    before = [one.numpy() for one in (trained[0], *optimizer.variables) if one.shape[:1] == (7,)]
+    before = [one.numpy() for one in (trained[0], *optimizer.variables) if one.shape[:1] == (reference.ROWS,)]
     train(optimizer, "function", trained)
-    after = [one.numpy() for one in (trained[0], *optimizer.variables) if one.shape[:1] == (7,)]
+    after = [one.numpy() for one in (trained[0], *optimizer.variables) if one.shape[:1] == (reference.ROWS,)]
     assert len(after) == (3 if kind.startswith("Adam") else 2)
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(new[[3, 5]], old[[3, 5]])

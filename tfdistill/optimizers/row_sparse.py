@@ -83,8 +83,8 @@ class RowSparse:
             if not isinstance(gradient, tf.IndexedSlices)
             else tf.convert_to_tensor(gradient)
             if dense
-            else summed_by_row(gradient)
-            for gradient, _ in pairs
+            else summed_by_row(gradient, variable.shape[0])
+            for gradient, variable in pairs
         ]
         super()._backend_apply_gradients(grads, trainable_variables)
 

@@ -10,28 +10,37 @@ def compiling_with_xla():
     return not tf.executing_eagerly() and GraphOrParentsInXlaContext(get_default_graph())
 
 
-def summed_by_row(slices):
+def summed_by_row(slices, rows):
     """The same gradient with each row once, which squares and norms need.
 
-    XLA wants shapes that do not hang on which ids repeat. There the result has as many rows as came in: those over hold
-    zeros for an id just past the table, which XLA's scatter leaves out.
+    XLA wants shapes that do not hang on which ids repeat. There the result has as many rows as came in, or as a
+    small table has: those over hold zeros for an id just past the table, which XLA's scatter leaves out.
 
     Args:
         slices: `tf.IndexedSlices`, values [n, ...] and indices [n] in any order, with repeats.
+        rows: how many the table has.
 
     Returns: `tf.IndexedSlices` of the same dense shape.
     """
     ids, values = slices.indices, slices.values
     if not compiling_with_xla():
-        rows, place = tf.unique(ids)
-        return tf.IndexedSlices(tf.math.unsorted_segment_sum(values, place, tf.size(rows)), rows, slices.dense_shape)
+        unique, place = tf.unique(ids)
+        return tf.IndexedSlices(
+            tf.math.unsorted_segment_sum(values, place, tf.size(unique)), unique, slices.dense_shape
+        )
+    count, past = ids.shape[0], tf.cast(rows, ids.dtype)
+    if count is not None and 2 * count >= rows:  # the whole table takes less time than sorting ids
+        every = tf.range(past, dtype=ids.dtype)
+        touched = tf.scatter_nd(ids[:, None], tf.ones_like(ids), [rows]) > 0
+        return tf.IndexedSlices(
+            tf.math.unsorted_segment_sum(values, ids, rows), tf.where(touched, every, past), slices.dense_shape
+        )
     order = tf.argsort(ids, stable=True)
     ids, count = tf.gather(ids, order), tf.size(ids)
     place = tf.cumsum(tf.concat([tf.zeros_like(ids[:1]), tf.cast(ids[1:] != ids[:-1], ids.dtype)], axis=0))
-    past = tf.cast(slices.dense_shape[0], ids.dtype)
-    rows = tf.tensor_scatter_nd_update(tf.fill([count], past), place[:, None], ids)
+    unique = tf.tensor_scatter_nd_update(tf.fill([count], past), place[:, None], ids)
     return tf.IndexedSlices(
-        tf.math.unsorted_segment_sum(tf.gather(values, order), place, count), rows, slices.dense_shape
+        tf.math.unsorted_segment_sum(tf.gather(values, order), place, count), unique, slices.dense_shape
     )
 
 
