@@ -41,14 +41,12 @@ class RetrievalDistiller(keras.Model):
     `"full_softmax"`, cross-entropy among all items.
 
     The base loss is a sum over the batch by default, as in the code of the papers whose weights `tfdistill.losses`
-    gives as
-    defaults: weights of losses that are sums fit no mean.
+    gives as defaults: weights of losses that are sums fit no mean.
 
     With `l2` every step adds l2 * w to every gradient, of all rows of all tables and of the losses' own weights, before
     the optimizer sees it: the `weight_decay` of PyTorch's Adam, with which the papers' numbers were made. It is not the
-        same as a
-    penalty on the rows of a batch, nor as decoupled weight decay (AdamW): under Adam rows that get no other gradient
-    shrink by a whole learning rate a step. PyTorch's epsilon is 1e-8.
+    same as a penalty on the rows of a batch, nor as decoupled weight decay (AdamW): under Adam rows that get no other
+    gradient shrink by a whole learning rate a step. PyTorch's epsilon is 1e-8.
 
     A model that reads histories (`sas_rec`) is trained on windows: at every place of a history the item that came next is
     predicted, the places of a batch are its pairs, and losses between vectors compare the student's at each place with

@@ -88,11 +88,17 @@ def test_servers_that_never_join_are_told_in_time(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}']
+    ("text", "told"),
+    [
+        ("", "needs a chief, workers and parameter servers"),
+        ("{", "not readable as JSON"),
+        ("[]", "no JSON object"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', "names no chief, no ps"),
+    ],
 )
-def test_a_cluster_without_parameter_servers_is_refused(monkeypatch, text):
+def test_a_cluster_without_parameter_servers_is_refused(monkeypatch, text, told):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match="needs a chief, workers and parameter servers"):
+    with pytest.raises(UserError, match=f"^TF_CONFIG: .*{told}"):
         make_strategy("parameter_server", timeout_seconds=1)
 
 

@@ -43,35 +43,57 @@ def read_cluster():
     >>> read_cluster()
     Cluster(addresses=('a:1', 'b:1'), index=1)
     """
+    config = read_jobs(JOBS, EXAMPLE)
+    if config is None:
+        return None
+    jobs, kind, number = config
+    addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
+    return Cluster(addresses, number + (len(jobs.get("chief", ())) if kind == "worker" else 0))
+
+
+def read_jobs(allowed, example):
+    """Returns ({job: addresses}, the job of this process, its number) of TF_CONFIG; `None` where it names no cluster.
+
+    Args:
+        allowed: jobs that there may be.
+        example: a right TF_CONFIG, for errors.
+
+    Raises:
+        UserError: where it is not what TensorFlow expects, or names other jobs.
+    """
+
+    def malformed(what):
+        return UserError(f"{TF_CONFIG}: {what}. Expected such as {example}.")
+
     text = os.environ.get(TF_CONFIG, "").strip()
     if not text:
         return None
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise _malformed(f"not readable as JSON ({error})") from None
+        raise malformed(f"not readable as JSON ({error})") from None
     if not isinstance(config, dict):
-        raise _malformed("no JSON object")
+        raise malformed("no JSON object")
     jobs, task = config.get("cluster", {}), config.get("task", {})
     if not jobs:
         return None
     if not isinstance(jobs, dict) or not isinstance(task, dict):
-        raise _malformed('"cluster" and "task" must be objects')
-    if others := sorted(set(jobs) - set(JOBS)):
-        raise _malformed(f"workers are the jobs {' and '.join(JOBS)}, it names {', '.join(others)} too")
+        raise malformed('"cluster" and "task" must be objects')
+    if others := sorted(set(jobs) - set(allowed)):
+        raise malformed(f"the jobs here are {' and '.join(allowed)}, it names {', '.join(others)} too")
     for job, addresses in jobs.items():
         if not isinstance(addresses, list) or not all(_is_address(one) for one in addresses):
-            raise _malformed(f'"{job}" must be a list of "host:port", received {addresses!r}')
+            raise malformed(f'"{job}" must be a list of "host:port", received {addresses!r}')
     if len(jobs.get("chief", ())) > 1:
-        raise _malformed(f"there can be one chief, it names {len(jobs['chief'])}")
-    addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
-    if len(set(addresses)) < len(addresses):
-        raise _malformed(f"every worker needs an address of its own, received {', '.join(addresses)}")
+        raise malformed(f"there can be one chief, it names {len(jobs['chief'])}")
+    everyone = [address for addresses in jobs.values() for address in addresses]
+    if len(set(everyone)) < len(everyone):
+        raise malformed(f"every process needs an address of its own, received {', '.join(everyone)}")
     kind, number = task.get("type"), task.get("index")
     if kind not in jobs or type(number) is not int or not 0 <= number < len(jobs[kind]):
         told = f'"task" must be one of the cluster, {{"type": ..., "index": ...}}, received {json.dumps(task)}'
-        raise _malformed(told)
-    return Cluster(addresses, number + (len(jobs.get("chief", ())) if kind == "worker" else 0))
+        raise malformed(told)
+    return jobs, kind, number
 
 
 def worker_timeout(seconds=None):
@@ -135,10 +157,6 @@ def ended_after(seconds, message):
         yield
     finally:
         watch.cancel()
-
-
-def _malformed(what):
-    return UserError(f"{TF_CONFIG}: {what}. Expected such as {EXAMPLE}.")
 
 
 def _is_address(text):

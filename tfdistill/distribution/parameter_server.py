@@ -5,14 +5,12 @@ A cluster has three kinds of process, told apart by TF_CONFIG: parameter servers
 `serve`, the chief `make_parameter_server_strategy` and `fit_asynchronously`. See docs/distribution.md.
 """
 
-import json
-import os
 import time
 
 import keras
 import tensorflow as tf
 
-from tfdistill.distribution.cluster import TF_CONFIG, TIMEOUT, ended_after, missing_after, worker_timeout
+from tfdistill.distribution.cluster import TF_CONFIG, TIMEOUT, ended_after, missing_after, read_jobs, worker_timeout
 from tfdistill.errors import UserError
 
 JOBS = ("chief", "ps", "worker")
@@ -190,18 +188,13 @@ def _wait_for_steps(coordinator, seconds):
 
 def _read_cluster():
     """({job: addresses}, the job of this process, its number) of TF_CONFIG."""
-    try:
-        config = json.loads(os.environ.get(TF_CONFIG, "null"))
-        cluster, job, index = config["cluster"], config["task"]["type"], int(config["task"]["index"])
-        is_right = set(cluster) == set(JOBS) and all(cluster.values()) and 0 <= index < len(cluster[job])
-    except (ValueError, TypeError, KeyError):
-        is_right = False
-    if not is_right:
+    jobs, *task = read_jobs(JOBS, EXAMPLE) or ({}, None, None)
+    if missing := [job for job in JOBS if not jobs.get(job)]:
         raise UserError(
             f"{TF_CONFIG}: strategy parameter_server needs a chief, workers and parameter servers, and which of them this "
-            f"process is. Expected such as {EXAMPLE}. Received: {os.environ.get(TF_CONFIG, 'nothing')}"
+            f"process is; it names no {', no '.join(missing)}. Expected such as {EXAMPLE}."
         )
-    return cluster, job, index
+    return jobs, *task
 
 
 def _wait(cluster, seconds):
