@@ -8,7 +8,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from tfdistill.distribution import tpu
+from tfdistill.distribution import make_strategy, tpu
 from tfdistill.distribution.tpu import make_tpu_strategy
 from tfdistill.errors import UserError
 
@@ -30,6 +30,13 @@ def test_a_machine_without_a_tpu_is_told_at_once():
 def test_an_address_where_nothing_answers_is_told():
     with pytest.raises(UserError, match="^strategy: tpu: nothing answers at grpc://localhost:1. Check that"):
         make_tpu_strategy("grpc://localhost:1", timeout_seconds=20)
+
+
+def test_auto_takes_the_tpu_that_is_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("TPU_NAME", "grpc://localhost:1")
+    with pytest.raises(UserError, match="^strategy: tpu: nothing answers at grpc://localhost:1"):
+        make_strategy("auto")
 
 
 def test_a_lookup_that_hangs_is_left_alone(monkeypatch):

@@ -1,6 +1,9 @@
 """tf.distribute's strategies by name."""
 
+import os
+
 from tfdistill.distribution.cluster import TF_CONFIG, ended_after, read_cluster, wait_for_workers, worker_timeout
+from tfdistill.distribution.tpu import TPU_NAME
 from tfdistill.errors import UserError
 
 NAMES = ("auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu")
@@ -17,7 +20,7 @@ def make_strategy(name="auto", timeout_seconds=None):
     | `"multi_worker"` | one a device of every machine | TF_CONFIG, with two workers |
     | `"parameter_server"` | workers that do not wait for one another | TF_CONFIG, with workers and parameter servers |
     | `"tpu"` | one a TPU core | a TPU |
-    | `"auto"` | as many as there are: `multi_worker` where TF_CONFIG names several workers, `mirrored` where there are several GPUs, else `one_device` | |
+    | `"auto"` | as many as there are: `multi_worker` where TF_CONFIG names several workers, `tpu` where TPU_NAME names one, `mirrored` where there are several GPUs, else `one_device` | |
 
     Call it before TensorFlow has run anything: it sets up the devices. Asked again it returns the same strategy.
 
@@ -50,6 +53,8 @@ def _best():
     cluster = read_cluster()
     if cluster is not None and len(cluster.addresses) > 1:
         return "multi_worker"
+    if os.environ.get(TPU_NAME):
+        return "tpu"
     return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one_device"
 
 

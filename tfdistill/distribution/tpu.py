@@ -7,7 +7,7 @@ from tfdistill.distribution.cluster import answers, ended_after
 from tfdistill.errors import UserError
 
 TIMEOUT = 120.0  # seconds
-ADDRESS = "TPU_NAME"
+TPU_NAME = "TPU_NAME"
 # What XLA writes where a program leaves it or waits for the host: none of these is in a step that a TPU runs by itself.
 HOST = re.compile(r"\b(infeed|outfeed|send|recv|custom-call)\(")
 DYNAMIC = re.compile(r"\[[^\]]*<=\d+[^\]]*\]")
@@ -41,10 +41,10 @@ def make_tpu_strategy(address=None, timeout_seconds=TIMEOUT):
 
     if not timeout_seconds > 0:
         raise ValueError(f"`timeout_seconds` must be above 0. Received: timeout_seconds={timeout_seconds!r}")
-    named = address or os.environ.get(ADDRESS)
+    named = address or os.environ.get(TPU_NAME)
     if named and named.startswith("grpc://") and not answers(named.removeprefix("grpc://")):
         raise UserError(
-            f"strategy: tpu: nothing answers at {named}. Check that the TPU runs, its address ({ADDRESS}) and the firewall."
+            f"strategy: tpu: nothing answers at {named}. Check that the TPU runs, its address ({TPU_NAME}) and the firewall."
         )
     resolver = _found(named, timeout_seconds)
     late = f"strategy: tpu: {named} did not start within {timeout_seconds:g} seconds. End what uses the TPU, or restart it."
@@ -54,7 +54,7 @@ def make_tpu_strategy(address=None, timeout_seconds=TIMEOUT):
             tf.tpu.experimental.initialize_tpu_system(resolver)
         except (tf.errors.OpError, RuntimeError) as error:
             raise UserError(
-                f"strategy: tpu: there is no TPU at {named} ({_first_line(error)}). Choose auto, or see docs/tpu.md."
+                f"strategy: tpu: there is no TPU at {named} ({_first_line(error)}). Choose one_device, or see docs/tpu.md."
             ) from error
     return tf.distribute.TPUStrategy(resolver)
 
@@ -133,9 +133,9 @@ def _found(named, seconds):
     if not results:
         raise UserError(f"strategy: tpu: {named} was not found within {seconds:g} seconds. See docs/tpu.md.")
     if isinstance(results[0], Exception):
-        what = f"{named} is not found" if named else f"no TPU is named, by {ADDRESS} or otherwise"
+        what = f"{named} is not found" if named else f"no TPU is named, by {TPU_NAME} or otherwise"
         raise UserError(
-            f"strategy: tpu: {what} ({_first_line(results[0])}). On a TPU VM set {ADDRESS}=local; elsewhere choose auto."
+            f"strategy: tpu: {what} ({_first_line(results[0])}). On a TPU VM set {TPU_NAME}=local; elsewhere choose auto."
         ) from results[0]
     return results[0]
 

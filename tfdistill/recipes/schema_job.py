@@ -26,7 +26,7 @@ class Job(Section):
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu"] = Field(
         "auto",
         description="what trains: one device, all of this machine, or several machines, with equal results. auto: several "
-        "machines where TF_CONFIG names them, else all GPUs there are, else the CPU",
+        "machines where TF_CONFIG names them, else the TPU that TPU_NAME names, else all GPUs there are, else the CPU",
     )
 
     @field_validator("description")
