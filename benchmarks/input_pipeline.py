@@ -154,7 +154,7 @@ def retrieval(how, batch_size, loss=(), rankings=None, sequences=False):
     xla = not sequences if how.xla == "auto" else how.xla
     distiller.compile(Adam(1e-3), steps_per_execution=how.steps_per_execution, jit_compile=xla)
     made = RetrievalBatches(
-        dataset, batch_size, 1, distiller.distillation_losses, rankings, epochs=100, drop_remainder=True,
+        dataset, batch_size, 1, losses=distiller.distillation_losses, rankings=rankings, epochs=100, drop_remainder=True,
         windows=windows_of(student, dataset),
     )  # fmt: skip
     of_epochs = DatasetBatches(made, are_alike=True)

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from tfdistill import _retrieval_batches, _retrieval_rows, _teacher_vectors, losses, retrieval_distiller
 from tfdistill._retrieval_batches import RetrievalBatches
 from tfdistill._retrieval_rows import first_occurrences
-from tfdistill.data import Field
+from tfdistill.data import Field, PopularityNegatives
 from tfdistill.data.implicit import ImplicitDataset
 from tfdistill.errors import UserError
 from tfdistill.models import bpr_mf, item_vectors, sas_rec, towers, two_tower, user_vectors
@@ -268,6 +268,11 @@ def test_candidates_are_drawn_once_an_epoch_with_the_student_as_it_stands(datase
     assert not np.allclose(loss.drawn[1][3], first)
     # Batches of an epoch carry what was drawn for it.
     np.testing.assert_allclose(history.history["distillation_loss"], [0, 1, 2], atol=1e-6)
+
+
+def test_as_many_negatives_are_drawn_as_asked_for_whatever_draws_them(dataset):
+    batches = RetrievalBatches(dataset, batch_size=8, negatives=3, negatives_from=PopularityNegatives(dataset))
+    assert batches[0]["negative"].shape == (8, 3)
 
 
 def test_negatives_and_order_are_new_every_epoch_and_the_same_for_the_same_seed(dataset):

@@ -154,7 +154,7 @@ def test_candidates_are_scored_by_all_that_is_known_of_the_user(dataset):
     for rows in ("batch", "all"):
         loss = losses.RelaxedRankingDistillation(2, 2, pool=6, rows=rows)
         windows = next_item_windows(dataset, LENGTH)
-        batch = RetrievalBatches(dataset, USERS, 1, [loss], rankings, windows=windows)[0]
+        batch = RetrievalBatches(dataset, USERS, 1, losses=[loss], rankings=rankings, windows=windows)[0]
         drawn = batch["candidates"]["0"]
         users = drawn.get("row", batch["user"]["user"])
         assert sorted(users) == list(range(USERS))

@@ -71,8 +71,7 @@ class RetrievalBatches(keras.utils.PyDataset):
 
     A batch is {"user": int32 [b], "item": int32 [b], "negative": int32 [b, n], "candidates": {"0": {...}, ...}}, with
     the candidates of those losses, by their place, that compare scores of candidates: {"item": int32 [b, n], ...} for
-        the batch's
-    users, or items. Losses with rows="all" have rows of their own: "row" int32 [b], and "row_weight", how many each
+    the batch's users, or items. Losses with rows="all" have rows of their own: "row" int32 [b], and "row_weight", how many each
     stands for.
 
     With `windows` rows are windows of users: "user" is {"user": int32 [b], "history": int32 [b, L]}, "item" int32 [b, L]
@@ -82,9 +81,9 @@ class RetrievalBatches(keras.utils.PyDataset):
     Args:
         dataset: `ImplicitDataset`.
         batch_size: pairs, or windows, a batch.
-        negatives: how many a pair, or what draws them: an object with `draw(users, count, seed=, epoch=)`, one a pair,
-            such as `tfdistill.data.PopularityNegatives`. 0 for none. A number draws uniformly from what the user did
-            not choose.
+        negatives: how many a pair, 0 for none.
+        negatives_from: what draws them, an object with `draw(users, count, seed=, epoch=)` such as
+            `tfdistill.data.PopularityNegatives`; default: `UniformNegatives`, all that the user did not choose alike.
         losses: the distillation losses.
         rankings, item_rankings: the teacher's, see `RankingContext`.
         student_scores, student_item_scores: functions that give the student's scores, see `RankingContext`.
@@ -104,6 +103,7 @@ class RetrievalBatches(keras.utils.PyDataset):
         dataset,
         batch_size=1024,
         negatives=1,
+        negatives_from=None,
         losses=(),
         rankings=None,
         item_rankings=None,
@@ -120,11 +120,8 @@ class RetrievalBatches(keras.utils.PyDataset):
         self._takes_all_places = takes_all_places
         self.dataset, self.losses, self.seed, self.epochs = dataset, tuple(losses), seed, epochs
         self._batches = EpochBatches(self._make, batch_size, drop_remainder, first_epoch)
-        if hasattr(negatives, "draw"):
-            self._negatives, self._count = negatives, 1
-        else:
-            self._count = check_count("negatives", negatives, at_least=0)
-            self._negatives = UniformNegatives(dataset)
+        self._count = check_count("negatives", negatives, at_least=0)
+        self._negatives = negatives_from or UniformNegatives(dataset)
         self._context = {
             "rankings": rankings,
             "item_rankings": item_rankings,

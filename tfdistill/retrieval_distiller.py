@@ -240,6 +240,7 @@ class RetrievalDistiller(keras.Model):
         epochs=1,
         batch_size=1024,
         negatives=1,
+        negatives_from=None,
         rankings=None,
         item_rankings=None,
         seed=0,
@@ -255,8 +256,10 @@ class RetrievalDistiller(keras.Model):
             dataset: `ImplicitDataset`.
             epochs: how many epochs in all.
             batch_size: pairs a batch; of a model that reads histories, windows.
-            negatives: how many a pair, drawn uniformly from what the user has not chosen; or what draws them, such as
-                `tfdistill.data.PopularityNegatives(dataset)`.
+            negatives: how many a pair.
+            negatives_from: what draws them, such as `tfdistill.data.PopularityNegatives(dataset)`, or
+                `ListedNegatives(dataset, rankings.items)` for those that the teacher ranks high; default: what the user has
+                not chosen, all alike.
             rankings: the teacher's best items of every user, for ranking losses (`tfdistill.soft_targets.rank_items`).
             item_rankings: the teacher's best users of every item, for those with side="item".
             seed: whole number of at least 0; the order of pairs, negatives and candidates depend on it and the epoch.
@@ -283,6 +286,7 @@ class RetrievalDistiller(keras.Model):
             dataset,
             batch_size,
             negatives if needs_negatives else 0,
+            negatives_from,
             self.distillation_losses,
             rankings,
             item_rankings,

@@ -34,13 +34,13 @@ def train_retrieval(
     Args:
         distiller: a `tfdistill.RetrievalDistiller`, not yet compiled.
         dataset: `ImplicitDataset`.
-        settings: `epochs`, `batch_size`, `negatives`, `negatives_from` ("uniform" or "popularity"), `evaluate_every`,
-            `patience` (epochs without a better look, or `None`), `keep` ("best" or "last"), and what
-            `tfdistill.training.make_optimizer` reads.
+        settings: `epochs`, `batch_size`, `negatives`, `negatives_from` ("uniform", "popularity" or "teacher", of its
+            rankings), `evaluate_every`, `patience` (epochs without a better look, or `None`), `keep` ("best" or "last"),
+            and what `tfdistill.training.make_optimizer` reads.
         seed: fixes the order of pairs, negatives and candidates.
         score: () -> what the best epoch is chosen by, of the student as it stands; more is better.
         metric: what `score` is called.
-        rankings, item_rankings: the teacher's, for losses that draw candidates from them.
+        rankings, item_rankings: the teacher's, for losses that draw candidates from them, and for negatives.
         on_progress: called as (examples done, examples in all) while it runs.
         state: the path of an .npz file that keeps what the training has so far; see `tfdistill.training.train`.
 
@@ -69,7 +69,8 @@ def train_retrieval(
         initial_epoch=len(watch.records),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        negatives=_negatives(dataset, settings),
+        negatives=settings.negatives,
+        negatives_from=_negatives_from(dataset, settings, rankings),
         rankings=rankings,
         item_rankings=item_rankings,
         seed=seed,
@@ -81,12 +82,12 @@ def train_retrieval(
     return watch.records
 
 
-def _negatives(dataset, settings):
-    if settings.negatives_from == "uniform":
-        return settings.negatives
-    from tfdistill.data import PopularityNegatives
+def _negatives_from(dataset, settings, rankings):
+    from tfdistill.data import ListedNegatives, PopularityNegatives, UniformNegatives
 
-    return PopularityNegatives(dataset)
+    if settings.negatives_from == "teacher":
+        return ListedNegatives(dataset, rankings.items)
+    return {"uniform": UniformNegatives, "popularity": PopularityNegatives}[settings.negatives_from](dataset)
 
 
 class _Watch(keras.callbacks.Callback):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tfdistill.data import ListedNegatives
 from tfdistill.errors import UserError
 from tfdistill.evaluation import dot_scores, evaluate_ranking, rank_with_file
 from tfdistill.models import bpr_mf, item_vectors, truncated_svd, user_vectors
@@ -100,10 +101,33 @@ def test_distillation_trains_as_the_student_alone_in_every_key_that_it_does_not_
         ("data.split.train=0.9", "data.split: expected shares that sum to 1"),
         ("data={source: sequences, path: nowhere.txt}", "no such file"),
         ("soft_targets={}", "soft_targets: unknown key"),
+        ("student.train.negatives_from=teacher", "student.train.negatives_from: teacher is for distill.train only"),
+        ("teacher.train.negatives_from=teacher", "teacher.train.negatives_from: teacher is for distill.train only"),
     ],
 )
 def test_what_a_recipe_cannot_say_is_refused_in_one_line(recipe_file, override, told):
     assert told in refusal(recipe_file, override)
+
+
+def test_hard_negatives_are_drawn_from_what_the_teacher_ranks_first(recipe_file, monkeypatch, tmp_path):
+    seen, draw = [], ListedNegatives.draw
+
+    def watched(self, users, count, **how):
+        seen.append((users, draw(self, users, count, **how)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(ListedNegatives, "draw", watched)
+    hard = "distill.train={negatives_from: teacher, negatives: 3}"
+    folder = run(load_recipe(recipe_file, [hard, "rankings.user=4", "student_seeds=[1]"]), output=tmp_path, quiet=True)
+    data = TASKS["retrieval"].open(folder / "data" / "dataset.npz")
+    teacher = open_model(folder / "teacher" / "model.keras")
+    scores = user_vectors(teacher, data) @ item_vectors(teacher, data).T
+    scores[tuple(data.pairs["train"].T)] = -np.inf
+    best = np.argsort(-scores, axis=1)[:, :4]
+    assert seen
+    for users, items in seen:
+        assert items.shape == (len(users), 3)
+        assert (items[:, :, None] == best[users][:, None, :]).any(axis=2).all()
 
 
 def test_data_without_a_place_is_asked_for_when_it_is_needed(recipe_file):

@@ -210,8 +210,9 @@ class RetrievalTraining(Steps):
         "bpr", description="what is learned of the pairs themselves"
     )
     negatives: Count = Field(1, description="items per pair that the user did not choose, for bpr and pointwise")
-    negatives_from: Literal["uniform", "popularity"] = Field(
-        "uniform", description="how they are drawn, anew every epoch"
+    negatives_from: Literal["uniform", "popularity", "teacher"] = Field(
+        "uniform",
+        description="how they are drawn, anew every epoch; teacher, in distill.train only: of its rankings.user first items",
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="share of every hidden layer dropped")
     evaluate_every: Count = Field(10, description="epochs from one look at the validation part to the next")
@@ -221,6 +222,11 @@ class RetrievalTraining(Steps):
     keep: Literal["best", "last"] = Field(
         "best", description="which epoch's weights: the best on validation, or the last"
     )
+
+
+def _without_teacher(train):
+    if train is not None and train.negatives_from == "teacher":
+        raise refuse("train.negatives_from", "teacher is for distill.train only; there is no other teacher here")
 
 
 class RetrievalTeacher(Section):
@@ -250,6 +256,7 @@ class RetrievalTeacher(Section):
             raise refuse("", f"expected either model (trained here) or load (a trained one), received {received}")
         if self.load is not None and self.train is not None:
             raise refuse("train", "only with model; a loaded teacher is not trained")
+        _without_teacher(self.train)
         return self
 
 
@@ -261,6 +268,11 @@ class RetrievalStudent(Section):
     precision: Precision = Field(
         "float32", description="what it computes in while it is trained; files are exact to it"
     )
+
+    @model_validator(mode="after")
+    def _alone(self):
+        _without_teacher(self.train)
+        return self
 
 
 class RetrievalDistill(Section):
@@ -280,8 +292,9 @@ class RetrievalDistill(Section):
 
     @property
     def sides(self):
-        """The sides that losses want the teacher's rankings of: "user", "item"."""
-        return sorted({loss.side for loss in self.losses if hasattr(loss, "side")}, reverse=True)
+        """The sides that losses, or negatives, want the teacher's rankings of: "user", "item"."""
+        asked = {loss.side for loss in self.losses if hasattr(loss, "side")}
+        return sorted(asked | ({"user"} if self.train.negatives_from == "teacher" else set()), reverse=True)
 
 
 class Rankings(Section):
