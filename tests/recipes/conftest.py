@@ -6,6 +6,7 @@ import shutil
 import pytest
 from rich.console import Console
 
+from tfdistill.evaluation import cost, measure
 from tfdistill.recipes.loading import load_recipe
 
 TINY = """
@@ -24,6 +25,24 @@ distill: {unrated_ratio: 0.5, train: {epochs: 2}}
 export: {formats: [tflite_float32], calibration_examples: 256}
 evaluate: {latency_runs: 5}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def timed_in_this_process():
+    """Runs time their files here and briefly: a process for each file takes longer than all else in a tiny run.
+
+    The run of `finished` is made before, as users make it, and tests/evaluation/test_cost.py looks at such processes.
+    """
+
+    def measured(path, inputs, threads=1, latency_runs=1000):
+        return measure.measure(path, cost._sample(inputs), threads, latency_runs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "THROUGHPUT_SECONDS", 0.01)
+        patch.setattr(measure, "_import_runtime", lambda path, threads: None)
+        patch.setattr("tfdistill.evaluation.record.measure_cost", measured)
+        patch.setattr("tfdistill.evaluation.measure_cost", measured, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,7 @@ def test_what_a_recipe_cannot_say_is_refused_in_one_line(recipe_file, override, 
     assert told in refusal(recipe_file, override)
 
 
-def test_hard_negatives_are_drawn_from_what_the_teacher_ranks_first(recipe_file, monkeypatch, tmp_path):
+def test_hard_negatives_are_drawn_from_what_the_teacher_ranks_first(finished, recipe_file, monkeypatch):
     seen, draw = [], ListedNegatives.draw
 
     def watched(self, users, count, **how):
@@ -118,7 +118,8 @@ def test_hard_negatives_are_drawn_from_what_the_teacher_ranks_first(recipe_file,
 
     monkeypatch.setattr(ListedNegatives, "draw", watched)
     hard = "distill.train={negatives_from: teacher, negatives: 3}"
-    folder = run(load_recipe(recipe_file, [hard, "rankings.user=4", "student_seeds=[1]"]), output=tmp_path, quiet=True)
+    recipe = load_recipe(recipe_file, [hard, "rankings.user=4", "student_seeds=[1]"])
+    folder = run(recipe, output=finished.parent.parent, quiet=True)
     data = TASKS["retrieval"].open(folder / "data" / "dataset.npz")
     teacher = open_model(folder / "teacher" / "model.keras")
     scores = user_vectors(teacher, data) @ item_vectors(teacher, data).T

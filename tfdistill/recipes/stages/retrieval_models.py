@@ -80,6 +80,7 @@ class Quality:
 
     def __init__(self, dataset, settings):
         self.dataset, self.settings = dataset, settings
+        self._candidates = {}  # of each part, the same at every look
 
     def of_model(self, model, part):
         """{metric: value} of a retrieval model."""
@@ -111,6 +112,7 @@ class Quality:
         from tfdistill.data import sampled_candidates
         from tfdistill.evaluation import evaluate_sampled
 
-        count = self.settings.sampled_negatives
-        candidates = sampled_candidates(self.dataset, part, count, seed=SAMPLED_SEED)
-        return evaluate_sampled(score, self.dataset, candidates, self.settings.lengths, part=part).metrics
+        if part not in self._candidates:
+            count = self.settings.sampled_negatives
+            self._candidates[part] = sampled_candidates(self.dataset, part, count, seed=SAMPLED_SEED)
+        return evaluate_sampled(score, self.dataset, self._candidates[part], self.settings.lengths, part=part).metrics
