@@ -9,7 +9,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.models.small_models import MODELS, RETRIEVAL, inputs_of, shuffled, small_dataset
-from tfdistill import Distiller, RetrievalDistiller, losses, precision
+from tfdistill import Distiller, RetrievalDistiller, losses, optimizers, precision
 from tfdistill.clustering import cluster_weights
 from tfdistill.data import Field
 from tfdistill.errors import UserError
@@ -74,6 +74,37 @@ def test_a_distiller_scales_skips_grows_and_shrinks_as_keras_does_in_fit(jit_com
     for own, keras_own in ((weights[-1], of_keras[1][-1]), (state, of_keras[2])):
         for one, other in zip(own, keras_own, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-3 if jit_compile else 1e-6, atol=1e-6)
+
+
+def looking_up(dtype, width):
+    """A classifier of 30 ids."""
+    keras.utils.set_random_seed(3)
+    with building_in(dtype):
+        layers = [keras.layers.Embedding(30, width), keras.layers.Dense(3, dtype="float32")]
+        return keras.Sequential([keras.Input((), dtype="int32"), *layers])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_rows_of_a_distilled_table_are_scaled_and_skipped_and_those_of_no_batch_rest(jit_compile):
+    ids, found = np.array([1, 4, 1, 7]), []
+    for scale in (1.0, 2.0**8):
+        student = looking_up("mixed_float16", 4)
+        distiller = Distiller(looking_up("float32", 8), student, losses.LogitsDistillation(), student_loss_weight=0.5)
+        adam = optimizers.Adam(0.01)
+        scaling = optimizers.LossScaleOptimizer(adam, initial_scale=TOO_LARGE, dynamic_growth_steps=100)
+        distiller.compile(scaling, HARD, jit_compile=jit_compile)
+        before = student.get_weights()
+        distiller.train_on_batch(ids, Y[:4])  # overflows
+        assert all((new == old).all() for new, old in zip(student.get_weights(), before, strict=True))
+        assert (float(scaling.dynamic_scale), int(adam.iterations)) == (TOO_LARGE / 2, 0)
+        scaling.dynamic_scale.assign(scale)
+        for _ in range(2):
+            distiller.train_on_batch(ids, Y[:4])
+        table = student.get_weights()[0]
+        moved = (table != before[0]).any(axis=1)
+        assert moved.nonzero()[0].tolist() == [1, 4, 7]
+        found.append(table)
+    np.testing.assert_allclose(*found, atol=1e-4)
 
 
 def test_a_loop_of_ones_own_scales_by_the_scale_of_the_step():
