@@ -100,12 +100,12 @@ class Run:
         return folder
 
     def training_state(self, number=0):
-        """The file in which a training of the stage that is being worked on keeps its state, see `tfdistill.training`.
+        """The file in which a training of the stage that is worked on keeps its state, see `tfdistill.training`; else `None`.
 
         Args:
             number: which training of the stage, from 0.
         """
-        return self._unfinished(self._stage.name) / f"training_{number}.npz"
+        return self._stage and self._unfinished(self._stage.name) / f"training_{number}.npz"
 
     @contextlib.contextmanager
     def working_on(self, stage):
