@@ -105,8 +105,7 @@ class Export(Section):
     )
     output: Literal["probability", "logit"] = Field("probability", description="what the files give back")
     calibration_examples: Count = Field(
-        8192,
-        description="training rows that set the ranges of tflite_int8 and tflite_int16, as many ids as can be among them",
+        4096, description="training rows that set the ranges of tflite_int8 and tflite_int16"
     )
 
 

@@ -21,7 +21,7 @@ def export_work(run, folder, tell):
     Of several seeds the best one on the validation part is exported. artifacts.json lists what was written.
     """
     recipe, dataset = run.recipe, open_dataset(run)
-    calibration = dataset.inputs(calibration_rows(dataset, recipe.export.calibration_examples, recipe.seed))
+    calibration = _calibration_inputs(dataset, recipe)
     jobs = [("teacher", recipe.seed, [REFERENCE_FORMAT])] if recipe.teacher.is_one_of_ours else []
     jobs.append(("alone", best_seed(run, "alone"), [REFERENCE_FORMAT]))
     jobs.append(("distilled", best_seed(run, "distilled"), recipe.export.formats))
@@ -89,25 +89,11 @@ def _export(model, path, format, output, calibration):
         export_tflite(model, path, format, output=output, calibration=calibration)
 
 
-def calibration_rows(dataset, count, seed):
-    """Training rows that set the ranges of an int8 file, drawn by the seed, those first that bring an id not seen before.
-
-    An id that no row has may have a vector outside the ranges that they set, and the file cuts it off: one in a thousand
-    probabilities was wrong by .3 to .7 where rows were drawn without a look at ids.
-
-    Args:
-        dataset: of interactions or images; images have no ids.
-        count: how many rows.
-        seed: whole number.
-    """
-    random = np.random.default_rng(seed)
-    rows = random.permutation(dataset.rows("train"))
-    if not hasattr(dataset, "pairs"):
-        return rows[:count]
-    pairs = dataset.pairs(rows)
-    firsts = (np.unique(pairs[side], return_index=True)[1] for side in ("item_row", "user_row"))
-    places = np.concatenate([*(random.permutation(first) for first in firsts), np.arange(len(rows))])
-    return rows[places[np.sort(np.unique(places, return_index=True)[1])]][:count]
+def _calibration_inputs(dataset, recipe):
+    """Inputs of training rows, drawn by the recipe's seed."""
+    rows = dataset.rows("train")
+    count = min(recipe.export.calibration_examples, len(rows))
+    return dataset.inputs(np.random.default_rng(recipe.seed).choice(rows, count, replace=False))
 
 
 def _teacher_as_it_is(run):
