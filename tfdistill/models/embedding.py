@@ -1,6 +1,7 @@
 """From fields to one vector: the first layer of every ranker."""
 
 import keras
+import numpy as np
 from keras import ops
 
 # Standardised numbers are ten times as wide as embeddings, and in an int8 file whatever is joined shares one scale:
@@ -20,9 +21,12 @@ class MaskedMean(keras.layers.Layer):
     """
 
     def call(self, embedded, indices):
-        mask = ops.expand_dims(ops.cast(ops.minimum(indices, 1), embedded.dtype), -1)
-        count = ops.maximum(ops.sum(mask, axis=1), ops.cast(1, embedded.dtype))
-        return ops.sum(embedded * mask, axis=1) / count
+        mask = ops.minimum(indices, 1)
+        # Looked up, not divided by: the int8 division of TFLite overflows where the sum is large and the count is not.
+        shares = ops.cast(1 / np.maximum(np.arange(indices.shape[1] + 1), 1), embedded.dtype)
+        share = ops.take(shares, ops.sum(mask, axis=1))
+        total = ops.sum(embedded * ops.expand_dims(ops.cast(mask, embedded.dtype), -1), axis=1)
+        return total * ops.expand_dims(share, -1)
 
     def compute_output_shape(self, embedded_shape, indices_shape):
         return (embedded_shape[0], embedded_shape[2])
