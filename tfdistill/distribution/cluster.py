@@ -120,25 +120,27 @@ def wait_for_workers(cluster, seconds):
     Raises:
         UserError: where one cannot be reached in time, or this worker's port is taken.
     """
-    others = {index: address for index, address in enumerate(cluster.addresses) if index != cluster.index}
+    others = {f"worker {index}": one for index, one in enumerate(cluster.addresses) if index != cluster.index}
     with _listening(cluster.addresses[cluster.index]):
-        missing = missing_after(others, seconds)
-    if not missing:
-        return
-    names = ", ".join(f"{index} ({address})" for index, address in missing.items())
-    raise UserError(
-        f"worker {names} did not join within {seconds:g} seconds. Start the same command there, check the addresses in "
-        f"{TF_CONFIG} and that the port is open, or wait longer: {TIMEOUT}=600."
-    )
+        wait_for(
+            others,
+            seconds,
+            f"Start the same command there, check the addresses in {TF_CONFIG} and that the port is open",
+        )
 
 
-def missing_after(addresses, seconds):
-    """Waits until something listens at every address, {name: "host:port"}; returns those that stay silent too long."""
+def wait_for(addresses, seconds, advice):
+    """Returns when something listens at every address, {name: "host:port"}.
+
+    Raises:
+        UserError: with the advice, naming those that stay silent too long.
+    """
     missing, deadline = dict(addresses), time.monotonic() + seconds
-    while True:
-        missing = {name: address for name, address in missing.items() if not answers(address)}
-        if not missing or time.monotonic() > deadline:
-            return missing
+    while missing := {name: address for name, address in missing.items() if not answers(address)}:
+        if time.monotonic() > deadline:
+            names = ", ".join(f"{name} ({address})" for name, address in missing.items())
+            told = f"{names} did not join within {seconds:g} seconds. {advice}, or wait longer: {TIMEOUT}=600."
+            raise UserError(told)
         time.sleep(POLL_SECONDS)
 
 

@@ -10,7 +10,7 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdistill.distribution.cluster import TF_CONFIG, TIMEOUT, ended_after, missing_after, read_jobs, worker_timeout
+from tfdistill.distribution.cluster import TF_CONFIG, TIMEOUT, ended_after, read_jobs, wait_for, worker_timeout
 from tfdistill.errors import UserError
 
 JOBS = ("chief", "ps", "worker")
@@ -200,14 +200,8 @@ def _read_cluster():
 def _wait(cluster, seconds):
     """Returns when all workers and parameter servers answer."""
     servers = {f"{job} {index}": address for job in ("ps", "worker") for index, address in enumerate(cluster[job])}
-    missing = missing_after(servers, seconds)
-    if not missing:
-        return
-    names = ", ".join(f"{name} ({address})" for name, address in missing.items())
-    raise UserError(
-        f"{names} did not join within {seconds:g} seconds. Run tfdistill.distribution.serve() there, check the addresses in "
-        f"{TF_CONFIG} and that the ports are open, or wait longer: {TIMEOUT}=600."
-    )
+    advice = f"Run tfdistill.distribution.serve() there, check the addresses in {TF_CONFIG} and that the ports are open"
+    wait_for(servers, seconds, advice)
 
 
 def _parameter_servers():
