@@ -135,7 +135,8 @@ def _found(named, seconds):
     if isinstance(results[0], Exception):
         what = f"{named} is not found" if named else f"no TPU is named, by {TPU_NAME} or otherwise"
         raise UserError(
-            f"strategy: tpu: {what} ({_first_line(results[0])}). On a TPU VM set {TPU_NAME}=local; elsewhere choose auto."
+            f"strategy: tpu: {what} ({_first_line(results[0])}). On a TPU VM set {TPU_NAME}=local; elsewhere "
+            f"{f'unset {TPU_NAME} and ' if named else ''}choose auto."
         ) from results[0]
     return results[0]
 

@@ -22,7 +22,7 @@ class MaskedMean(keras.layers.Layer):
 
     def call(self, embedded, indices):
         mask = ops.minimum(indices, 1)
-        # Looked up, not divided by: the int8 division of TFLite overflows where the sum is large and the count is not.
+        # Looked up, not divided by: TFLite's int8 division overflows where the mean is joined with what is wider.
         shares = ops.cast(1 / np.maximum(np.arange(indices.shape[1] + 1), 1), embedded.dtype)
         share = ops.take(shares, ops.sum(mask, axis=1))
         total = ops.sum(embedded * ops.expand_dims(ops.cast(mask, embedded.dtype), -1), axis=1)
