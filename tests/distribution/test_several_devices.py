@@ -24,8 +24,6 @@ student:
   model: {kind: mlp, embedding_width: 2, hidden_units: [8]}
   train: {epochs: 1, batch_size: 128}
 distill: {unrated_ratio: 0.5, losses: [{kind: logits_distillation}, {kind: correlation_distillation}]}
-compress:
-- {kind: prune, sparsity: 0.5, train: {epochs: 1}, formats: []}
 export: {formats: [tflite_float32], calibration_examples: 64}
 evaluate: {latency_runs: 2}
 """
@@ -96,10 +94,21 @@ def on_two_workers(recipe, tmp_path_factory):
     return told, left, output
 
 
-@pytest.mark.parametrize("check", ["distiller", "retrieval, sums", "retrieval, means"])
-def test_two_devices_train_what_one_does(on_two_devices, check):
-    # Weights and losses after six steps of Adam in float32, of sums over some ten terms.
-    assert on_two_devices[0][check] < 2e-5
+@pytest.mark.parametrize(
+    "check, bound",
+    [
+        ("distiller", 2e-5),  # weights and losses after six steps of Adam in float32, of sums over some ten terms
+        ("retrieval, sums", 2e-5),
+        ("retrieval, means", 2e-5),
+        ("pruning", 1e-6),
+        ("clustering", 1e-5),
+        ("quantization, moving averages", 1e-5),
+        ("quantization, learned ranges", 0.02),  # whose step is scaled by the number of values on each device
+        ("loss scaling", 1e-5),  # steps that overflow on one device are skipped on both
+    ],
+)
+def test_two_devices_train_what_one_does(on_two_devices, check, bound):
+    assert on_two_devices[0][check] < bound
 
 
 def test_the_survivor_of_a_killed_worker_says_so_in_one_line_and_returns_2(on_two_workers):
@@ -116,9 +125,7 @@ def test_a_worker_killed_in_an_epoch_leaves_the_state_of_the_epoch_before(on_two
 
 def test_two_workers_killed_and_started_again_end_as_two_devices_do(on_two_devices, on_two_workers):
     expected, found = models(on_two_devices[1]), models(on_two_workers[2])
-    assert list(found) == [
-        *("alone_prune_seed1", "alone_seed1", "distilled_prune_seed1", "distilled_seed1", "teacher"),
-    ]
+    assert list(found) == ["alone_seed1", "distilled_seed1", "teacher"]
     for stage, weights in expected.items():
         for ours, theirs in zip(found[stage], weights, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=stage)
@@ -128,7 +135,7 @@ def test_two_workers_leave_one_complete_run(on_two_workers):
     (manifest,) = on_two_workers[2].glob("*/*/manifest.json")
     record = json.loads(manifest.read_text())
     assert record["status"] == "complete"
-    assert len({stage["name"] for stage in record["stages"]}) == len(record["stages"]) == 9
+    assert len({stage["name"] for stage in record["stages"]}) == len(record["stages"]) == 7
     assert not list(manifest.parent.glob(".partial-*")) and not list(manifest.parent.glob(".unfinished-*"))
 
 

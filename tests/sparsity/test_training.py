@@ -1,8 +1,5 @@
 """Pruned models of every kind in training, in files and stripped."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -242,31 +239,3 @@ def test_strip_pruning_refuses_what_is_not_pruned_or_more_than_pruned():
 
     with pytest.raises(ValueError, match=r"transforms besides pruning \(Same\).*tfdistill.parametrize.strip"):
         strip_pruning(parametrize(prune_low_magnitude(mlp()), lambda weight: Same()))
-
-
-REPLICAS = """
-import keras, numpy as np, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tfdistill.sparsity import PolynomialDecay, UpdatePruningStep, prune_low_magnitude
-
-x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
-both = []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    keras.utils.set_random_seed(1)
-    with strategy.scope():
-        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(6, "relu"), keras.layers.Dense(2)])
-        pruned = prune_low_magnitude(model, PolynomialDecay(0.0, 0.75, 0, 8, frequency=2))
-        pruned.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=False)
-    pruned.fit(x, x[:, :2], batch_size=8, epochs=2, shuffle=False, verbose=0, callbacks=[UpdatePruningStep()])
-    both.append(pruned.get_weights())
-for one, other in zip(*both, strict=True):
-    np.testing.assert_allclose(one, other, atol=1e-6)
-assert np.mean(both[0][0] == 0) == 0.75
-print("equal")
-"""
-
-
-def test_two_replicas_prune_as_one_does():
-    run = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True)
-    assert run.stdout.strip().endswith("equal"), run.stderr[-2000:]
