@@ -10,7 +10,7 @@ demo: $(READY)
 	$(VENV)/bin/tfdistill run recipes/quickstart.yaml
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -15,7 +15,14 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_finish():
-    # TensorFlow's converter collects garbage at every file: looking at all that was imported took it a third of its time.
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect():
+    """Leaves what is there out of later collections: TensorFlow's converter collects at every file, which took it a third
+    of its time."""
+    yield
     gc.collect()
     gc.freeze()
 

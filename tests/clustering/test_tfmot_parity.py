@@ -79,7 +79,7 @@ def compare_training(ours, theirs, x, y, jit_compile, loss="mse", optimizer="SGD
     """Trains both, and compares outputs, centroids and the weights beneath after every step."""
     started = [np.array(transform.centroids) for transform in ours.weight_transforms]
     ours.compile(getattr(keras.optimizers, optimizer)(0.05), loss, jit_compile=jit_compile)
-    theirs.compile(getattr(tf_keras.optimizers, optimizer)(0.05), loss, jit_compile=jit_compile)
+    theirs.compile(getattr(tf_keras.optimizers, optimizer)(0.05), loss)
     wrappers = [layer for layer in theirs.layers if getattr(layer, "original_clusterable_weights", None)]
     for step in range(STEPS):
         np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-5)

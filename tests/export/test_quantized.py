@@ -37,7 +37,7 @@ def trained(model, x, y=None, scheme=None, epochs=8):
     y = RANDOM.normal(size=(len(next(iter(x.values()))), *model.output.shape[1:])) if y is None else y
     loss = "mse" if y.shape[-1] > 1 or y is not LIKED else keras.losses.BinaryCrossentropy(from_logits=True)
     quantized = quantize_model(model, scheme)
-    quantized.compile(keras.optimizers.Adam(3e-3), loss)
+    quantized.compile(keras.optimizers.Adam(3e-3), loss, jit_compile=False)
     quantized.fit(
         x if isinstance(model.input, dict) else next(iter(x.values())), y, batch_size=64, epochs=epochs, verbose=0
     )

@@ -16,11 +16,11 @@ student_seeds: [1, 2]
 data: {source: synthetic, users: 200, items: 100, interactions: 6000}
 teacher:
   model: {kind: dcn_v2, embedding_width: 8, cross_layers: 1, hidden_units: [16]}
-  train: {epochs: 2, batch_size: 256, dropout: 0.1}
+  train: {epochs: 2, batch_size: 256, dropout: 0.1, xla: false}
 soft_targets: {unrated_ratio: 1}
 student:
   model: {kind: mlp, embedding_width: 2, hidden_units: [8]}
-  train: {epochs: 2, batch_size: 256}
+  train: {epochs: 2, batch_size: 256, xla: false}
 distill: {unrated_ratio: 0.5, train: {epochs: 2}}
 export: {formats: [tflite_float32], calibration_examples: 256}
 evaluate: {latency_runs: 5}

@@ -16,16 +16,17 @@ from tfdistill.recipes.stages.retrieval_data import read
 from tfdistill.recipes.stages.retrieval_models import Quality
 from tfdistill.recipes.tasks import TASKS, metric_of
 
+# XLA takes longer to compile than these take to train; the recipe of sequences has it.
 RECIPE = """
 task: retrieval
 student_seeds: [1, 2]
 data: {source: synthetic, users: 200, items: 120, interactions: 6000}
 teacher:
   model: {kind: bpr_mf, embedding_width: 16}
-  train: {epochs: 4, l2: 0.001, learning_rate: 0.01, evaluate_every: 2}
+  train: {epochs: 4, l2: 0.001, learning_rate: 0.01, evaluate_every: 2, xla: false}
 student:
   model: {kind: bpr_mf, embedding_width: 4}
-  train: {epochs: 3, l2: 0.002, learning_rate: 0.01, evaluate_every: 1, batch_size: 512}
+  train: {epochs: 3, l2: 0.002, learning_rate: 0.01, evaluate_every: 1, batch_size: 512, xla: false}
 distill:
   losses: [{kind: full_topology_distillation}]
   train: {epochs: 2}

@@ -70,7 +70,7 @@ def assert_equal_at_every_step(layers_of, x, schedule, arguments, optimizer="SGD
     pruned = sparsity.prune_low_magnitude(ours, getattr(sparsity, kind)(**settings), **arguments)
     wrapped = tfmot.prune_low_magnitude(theirs, getattr(tfmot, kind)(**settings), **arguments)
     pruned.compile(getattr(keras.optimizers, optimizer)(0.05), "mse", jit_compile=jit_compile)
-    wrapped.compile(getattr(tf_keras.optimizers, optimizer)(0.05), "mse", jit_compile=jit_compile)
+    wrapped.compile(getattr(tf_keras.optimizers, optimizer)(0.05), "mse")
     callbacks = [(sparsity.UpdatePruningStep(), pruned), (tfmot.UpdatePruningStep(), wrapped)]
     for callback, model in callbacks:
         callback.set_model(model)
