@@ -211,7 +211,7 @@ def test_a_student_is_distilled_pruned_by_tfmot_and_exported(dataset, tmp_path):
     for format in ("saved_model", "tflite_float32"):
         path = export_retrieval(vectors, dataset, tmp_path / format, format, k=5)
         found, found_scores = rank_with_file(path, dataset, 5, ("train",))
-        np.testing.assert_allclose(found_scores, np.take_along_axis(scores, expected, 1), rtol=1e-5)
+        np.testing.assert_allclose(found_scores, np.take_along_axis(scores, expected, 1), rtol=1e-5, atol=1e-8)
 
 
 def test_what_is_no_loss_is_refused():
