@@ -24,6 +24,8 @@ student:
   model: {kind: mlp, embedding_width: 2, hidden_units: [8]}
   train: {epochs: 1, batch_size: 128}
 distill: {unrated_ratio: 0.5, losses: [{kind: logits_distillation}, {kind: correlation_distillation}]}
+compress:
+- {kind: prune, sparsity: 0.5, train: {epochs: 1}, formats: []}
 export: {formats: [tflite_float32], calibration_examples: 64}
 evaluate: {latency_runs: 2}
 """
@@ -125,7 +127,9 @@ def test_a_worker_killed_in_an_epoch_leaves_the_state_of_the_epoch_before(on_two
 
 def test_two_workers_killed_and_started_again_end_as_two_devices_do(on_two_devices, on_two_workers):
     expected, found = models(on_two_devices[1]), models(on_two_workers[2])
-    assert list(found) == ["alone_seed1", "distilled_seed1", "teacher"]
+    assert list(found) == [
+        *("alone_prune_seed1", "alone_seed1", "distilled_prune_seed1", "distilled_seed1", "teacher"),
+    ]
     for stage, weights in expected.items():
         for ours, theirs in zip(found[stage], weights, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=stage)
@@ -135,7 +139,7 @@ def test_two_workers_leave_one_complete_run(on_two_workers):
     (manifest,) = on_two_workers[2].glob("*/*/manifest.json")
     record = json.loads(manifest.read_text())
     assert record["status"] == "complete"
-    assert len({stage["name"] for stage in record["stages"]}) == len(record["stages"]) == 7
+    assert len({stage["name"] for stage in record["stages"]}) == len(record["stages"]) == 9
     assert not list(manifest.parent.glob(".partial-*")) and not list(manifest.parent.glob(".unfinished-*"))
 
 
