@@ -190,6 +190,7 @@ def test_a_student_is_distilled_pruned_by_tfmot_and_exported(dataset, tmp_path):
     pytest.importorskip("tensorflow_model_optimization")
     from tfdistill.sparsity import ConstantSparsity, UpdatePruningStep, prune_low_magnitude, strip_pruning
 
+    tf_keras.utils.set_random_seed(1)  # weights whose scores are no sums that cancel, which float32 rounds further
     task = DistillationTask(losses.LogitsDistillation(temperature=2.0), weight=10.0)
     names = tf_keras.layers.StringLookup(vocabulary=NAMES, num_oov_indices=0)
     schedule = ConstantSparsity(0.5, 0, frequency=1)
@@ -211,7 +212,7 @@ def test_a_student_is_distilled_pruned_by_tfmot_and_exported(dataset, tmp_path):
     for format in ("saved_model", "tflite_float32"):
         path = export_retrieval(vectors, dataset, tmp_path / format, format, k=5)
         found, found_scores = rank_with_file(path, dataset, 5, ("train",))
-        np.testing.assert_allclose(found_scores, np.take_along_axis(scores, expected, 1), rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(found_scores, np.take_along_axis(scores, expected, 1), rtol=1e-5)
 
 
 def test_what_is_no_loss_is_refused():
